@@ -1,0 +1,56 @@
+//! What a running request may know.
+
+use std::fmt;
+use std::time::Instant;
+
+use crate::state::{Phase, StateWord};
+use crate::status::WorkerId;
+use crate::sync::Mutex;
+
+/// What a running request may know of its circumstances.
+///
+/// A processor of long requests asks [`is_cancelled`](Self::is_cancelled) from time to time, and gives up early
+/// when nobody wants the output any more.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    pub(crate) state: &'a StateWord,
+    pub(crate) worker: WorkerId,
+    pub(crate) deadline: &'a Mutex<Option<Instant>>,
+}
+
+impl Context<'_> {
+    /// The worker that processes the request.
+    pub fn worker(&self) -> WorkerId {
+        self.worker
+    }
+
+    /// How many times processing the request has begun, this time included. A worker that is lost takes its
+    /// requests along, so on threads it is always 1.
+    pub fn attempt(&self) -> u32 {
+        1
+    }
+
+    /// Whether nobody wants the output any more: everybody who asked for it has aborted, or the run was given
+    /// up. Once true, it stays so; whatever the processor returns then, it returns for nobody.
+    pub fn is_cancelled(&self) -> bool {
+        let reading = self.state.read();
+        reading.phase() != Phase::Running || reading.is_cancelled()
+    }
+
+    /// When the output is of no use any more: the deadline of the shutdown that waits for it. `None`: no
+    /// shutdown with a deadline goes on.
+    pub fn deadline(&self) -> Option<Instant> {
+        *self.deadline.lock()
+    }
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("worker", &self.worker)
+            .field("attempt", &self.attempt())
+            .field("is_cancelled", &self.is_cancelled())
+            .field("deadline", &self.deadline())
+            .finish()
+    }
+}

@@ -1,0 +1,111 @@
+//! What a service counts beside its workers' own records.
+
+use crossbeam_utils::CachePadded;
+
+use crate::record::{Ending, WorkerRecord};
+use crate::status::{Settled, WorkerId, WorkerStatus};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex};
+
+/// ORDERING: relaxed throughout; these are counts that nobody acts on.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Written by callers, so apart from what workers write.
+    coalesced: CachePadded<AtomicU64>,
+    aborted: AtomicU64,
+    worker_lost: AtomicU64,
+    stopped: AtomicU64,
+    callback_panics: AtomicU64,
+    roll: Mutex<Roll>,
+}
+
+/// The workers there are, and what those did that are no longer.
+#[derive(Debug, Default)]
+struct Roll {
+    present: Vec<Arc<WorkerRecord>>,
+    departed: Settled,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Tally<'a> {
+    By(&'a WorkerRecord, Ending),
+    Aborted,
+    WorkerLost,
+    Stopped,
+}
+
+impl Tally<'_> {
+    /// Whether it gave an output that is no failure.
+    pub(crate) fn is_success(self) -> bool {
+        matches!(self, Self::By(_, Ending::Output))
+    }
+}
+
+impl Counters {
+    pub(crate) fn count(&self, tally: Tally<'_>) {
+        let counter = match tally {
+            Tally::By(worker, ending) => return worker.count(ending),
+            Tally::Aborted => &self.aborted,
+            Tally::WorkerLost => &self.worker_lost,
+            Tally::Stopped => &self.stopped,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn coalesced(&self) {
+        self.coalesced.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn callbacks_panicked(&self, panics: u64) {
+        if panics > 0 {
+            self.callback_panics.fetch_add(panics, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn now_coalesced(&self) -> u64 {
+        self.coalesced.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn now_callback_panics(&self) -> u64 {
+        self.callback_panics.load(Ordering::Relaxed)
+    }
+
+    /// A worker has begun.
+    pub(crate) fn arrive(&self, worker: Arc<WorkerRecord>) {
+        self.roll.lock().present.push(worker);
+    }
+
+    /// A worker's thread is at its end.
+    pub(crate) fn depart(&self, id: WorkerId) {
+        let mut roll = self.roll.lock();
+        if let Some(index) = roll.present.iter().position(|worker| worker.id == id) {
+            let worker = roll.present.remove(index);
+            add(&mut roll.departed, &worker);
+        }
+    }
+
+    pub(crate) fn settled(&self) -> Settled {
+        let roll = self.roll.lock();
+        let mut settled = roll.departed;
+        roll.present
+            .iter()
+            .for_each(|worker| add(&mut settled, worker));
+        settled.aborted = self.aborted.load(Ordering::Relaxed);
+        settled.worker_lost = self.worker_lost.load(Ordering::Relaxed);
+        settled.stopped = self.stopped.load(Ordering::Relaxed);
+        settled
+    }
+
+    /// The workers that have not come to their end, in the order in which they began.
+    pub(crate) fn workers(&self) -> Vec<WorkerStatus> {
+        let present = self.roll.lock().present.clone();
+        present.iter().map(|worker| worker.status()).collect()
+    }
+}
+
+fn add(settled: &mut Settled, worker: &WorkerRecord) {
+    settled.failed += worker.failed();
+    settled.outputs += worker.outputs();
+    settled.panicked += worker.panicked();
+}

@@ -1,0 +1,554 @@
+//! Where callers and workers meet: who joins, who leads, who is queued, and how every run ends.
+//!
+//! A run ends in one order, whoever ends it: **remove, settle, notify**. Its entry leaves the in-flight table (or
+//! is left there to be shared on, see [`Share::WhileHeld`]), the outcome is written and counted, the last pointer
+//! to the run is let go, and only then is anybody woken. So whoever sees an outcome and queues the same request
+//! gets a new run, and whoever was woken by one can have its output for himself.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::Instant;
+
+use ahash::RandomState;
+
+use crate::blocking::block_on;
+use crate::counters::{Counters, Tally};
+use crate::current::{self, ServiceId};
+use crate::error::{Failure, QueueError};
+use crate::in_flight::{Admission, Found, Hashed, InFlight, Retire};
+use crate::lane::Placed;
+use crate::panic::discard;
+use crate::queue::Queue;
+use crate::room::{Room, Waited};
+use crate::run::{Left, Run};
+use crate::state::{Abort, Join, Phase, Reading, Ticket};
+use crate::status::WorkerId;
+use crate::subscribers::Told;
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{Arc, Mutex};
+
+/// How long equal requests share one run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Share {
+    /// Until it settles. The next equal request is a new run.
+    #[default]
+    InFlight,
+    /// For as long as anybody holds a promise of it: a request is processed once however often and whenever it
+    /// is queued, and nothing is kept that nobody can see. A run that ended in a [`Failure`], or whose output the
+    /// processor [calls a failure](crate::Processor::is_failure), is not shared after it settled.
+    WhileHeld,
+}
+
+/// A run, and where it belongs.
+pub(crate) struct Entry<R, T> {
+    pub(crate) run: Run<R, T>,
+    home: Arc<Dispatcher<R, T>>,
+    /// How many promises there are of it. Kept with `Share::WhileHeld` only.
+    holders: AtomicU32,
+}
+
+/// What all callers and workers of one service share.
+pub(crate) struct Dispatcher<R, T> {
+    pub(crate) id: ServiceId,
+    pub(crate) queue: Queue<Arc<Entry<R, T>>>,
+    pub(crate) counters: Counters,
+    in_flight: InFlight<Entry<R, T>>,
+    /// Runs that wait for an equal one to end, which everybody left while it ran; by the address of that one.
+    /// Both are written under the shard's lock of their key only.
+    parked: Mutex<HashMap<usize, Arc<Entry<R, T>>>>,
+    room: Option<Room>,
+    /// When the drain that goes on gives up.
+    pub(crate) deadline: Mutex<Option<Instant>>,
+    share: Share,
+    is_failure: fn(&T) -> bool,
+    hasher: RandomState,
+}
+
+/// How long a caller waits for room.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    None,
+    Until(Option<Instant>),
+}
+
+/// A run and the caller's ticket to it.
+pub(crate) type Ticketed<R, T> = (Arc<Entry<R, T>>, Ticket);
+
+impl<R, T> Dispatcher<R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    pub(crate) fn new(
+        capacity: Option<usize>,
+        is_paused: bool,
+        share: Share,
+        is_failure: fn(&T) -> bool,
+    ) -> Self {
+        Self {
+            id: ServiceId::new(),
+            queue: Queue::new(is_paused),
+            counters: Counters::default(),
+            in_flight: InFlight::new(),
+            parked: Mutex::new(HashMap::new()),
+            room: capacity.map(Room::new),
+            deadline: Mutex::new(None),
+            share,
+            is_failure,
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Queues a request, or joins it to an equal one.
+    pub(crate) fn queue(
+        self: &Arc<Self>,
+        mut request: R,
+        is_shared: bool,
+        patience: Patience,
+    ) -> Result<Ticketed<R, T>, QueueError<R>> {
+        if !self.queue.is_open() && (!current::is_inside(self.id) || self.queue.is_closed()) {
+            return Err(QueueError::Stopped(request));
+        }
+        let hash = self.hasher.hash_one(&request);
+        let mut place = Place::new(self.room.as_ref());
+        loop {
+            match self.admit(request, hash, is_shared, &mut place) {
+                Admission::Joined(ticketed, duplicate) => {
+                    self.counters.coalesced();
+                    drop(duplicate);
+                    return Ok(ticketed);
+                }
+                Admission::Leads(entry) => {
+                    place.keep();
+                    return self.push(entry);
+                }
+                Admission::Beside(entry) => {
+                    place.keep();
+                    return Ok((entry, Ticket::FIRST));
+                }
+                Admission::Declined(back) => request = place.wait(self.id, patience, back)?,
+            }
+        }
+    }
+
+    /// A run that has ended before it began, for a request that was refused.
+    pub(crate) fn stopped(self: &Arc<Self>, request: R) -> Ticketed<R, T> {
+        let entry = self.entry(request, 0, false);
+        entry.run.state_word().withdraw();
+        entry.run.settle(Err(Failure::Stopped));
+        let told = entry.run.close();
+        debug_assert!(matches!(told, Told::Nobody), "nobody else has seen it");
+        (entry, Ticket::FIRST)
+    }
+
+    fn admit(
+        self: &Arc<Self>,
+        request: R,
+        hash: u64,
+        is_shared: bool,
+        place: &mut Place<'_>,
+    ) -> Admission<Entry<R, T>, R, Ticketed<R, T>> {
+        self.in_flight.join_or_lead(
+            hash,
+            request,
+            |entry, request| {
+                is_shared && entry.run.reading().is_listed() && entry.run.request() == request
+            },
+            |found| self.join(found),
+            |request| {
+                if place.try_take() {
+                    Ok(self.entry(request, hash, is_shared))
+                } else {
+                    Err(request)
+                }
+            },
+            |running, mine| {
+                self.parked
+                    .lock()
+                    .insert(address(running), Arc::clone(mine));
+            },
+        )
+    }
+
+    fn join(&self, found: &Arc<Entry<R, T>>) -> Found<Ticketed<R, T>> {
+        let join = |entry: &Arc<Entry<R, T>>| match entry.run.join() {
+            Join::Joined(ticket) => {
+                // Under the shard's lock, so that whoever drops the last promise sees this one.
+                entry.hold();
+                Found::Joined((Arc::clone(entry), ticket))
+            }
+            Join::Cancelled => Found::Keep,
+            Join::Over => Found::Replace,
+        };
+        match join(found) {
+            Found::Joined(joined) => Found::Joined(joined),
+            refused => match self.parked.lock().get(&address(found)).map(join) {
+                Some(Found::Joined(joined)) => Found::Joined(joined),
+                _ => refused,
+            },
+        }
+    }
+
+    fn entry(self: &Arc<Self>, request: R, hash: u64, is_shared: bool) -> Arc<Entry<R, T>> {
+        Arc::new(Entry {
+            run: Run::new(request, hash, is_shared),
+            home: Arc::clone(self),
+            holders: AtomicU32::new(1),
+        })
+    }
+
+    fn push(&self, entry: Arc<Entry<R, T>>) -> Result<Ticketed<R, T>, QueueError<R>> {
+        let is_inside = !self.queue.is_open() && current::is_inside(self.id);
+        match self.queue.push(Arc::clone(&entry), is_inside) {
+            Ok(()) => Ok((entry, Ticket::FIRST)),
+            Err(refused) => {
+                drop(refused);
+                self.refuse(entry)
+            }
+        }
+    }
+
+    /// The service was stopped while the request came in. It is given back, unless others have joined it: then
+    /// it settles, for all of them.
+    fn refuse(&self, entry: Arc<Entry<R, T>>) -> Result<Ticketed<R, T>, QueueError<R>> {
+        if !entry.run.state_word().withdraw_unshared() {
+            if entry.run.state_word().withdraw() {
+                self.end_queued(Arc::clone(&entry), Failure::Stopped);
+            }
+            return Ok((entry, Ticket::FIRST));
+        }
+        self.give_back_place();
+        drop(self.in_flight.retire(&entry, || Retire::Remove));
+        match Arc::try_unwrap(entry) {
+            Ok(entry) => Err(QueueError::Stopped(entry.run.into_outcome().0)),
+            Err(entry) => {
+                self.settle(
+                    Arc::clone(&entry),
+                    Err(Failure::Stopped),
+                    false,
+                    Tally::Stopped,
+                );
+                Ok((entry, Ticket::FIRST))
+            }
+        }
+    }
+
+    /// A worker takes a run from the queue; false if it was withdrawn.
+    pub(crate) fn start(&self, entry: &Arc<Entry<R, T>>, worker: WorkerId) -> bool {
+        let has_begun = entry.run.start(worker);
+        if has_begun {
+            self.give_back_place();
+        }
+        has_begun
+    }
+
+    /// Whether the processor calls an output a failure.
+    pub(crate) fn is_failure(&self, output: &T) -> bool {
+        // The user's code: one that panics has not said so.
+        crate::panic::catch(|| (self.is_failure)(output)).unwrap_or(false)
+    }
+
+    /// Ends a run that a worker had. `ended`: what its last step was made from.
+    pub(crate) fn end_running(
+        &self,
+        entry: Arc<Entry<R, T>>,
+        ended: Reading,
+        outcome: Result<T, Failure>,
+        tally: Tally<'_>,
+    ) {
+        self.settle(entry, outcome, ended.is_cancelled(), tally);
+    }
+
+    /// Ends a run that was withdrawn from the queue.
+    pub(crate) fn end_queued(&self, entry: Arc<Entry<R, T>>, failure: Failure) {
+        let tally = match failure {
+            Failure::Aborted => Tally::Aborted,
+            Failure::WorkerLost => Tally::WorkerLost,
+            _ => Tally::Stopped,
+        };
+        // Whoever is in the queue is not parked.
+        let unqueued = self.queue.remove(&entry).or_else(|| self.unpark(&entry));
+        drop(unqueued);
+        self.give_back_place();
+        self.settle(entry, Err(failure), false, tally);
+    }
+
+    /// Remove, settle, notify. `was_left`: everybody left the run while it ran, so that another one may wait
+    /// for its end.
+    fn settle(
+        &self,
+        entry: Arc<Entry<R, T>>,
+        outcome: Result<T, Failure>,
+        was_left: bool,
+        tally: Tally<'_>,
+    ) {
+        let keeps = self.share == Share::WhileHeld && tally.is_success();
+        let next = self.leave_table(&entry, was_left, keeps);
+        entry.run.settle(outcome);
+        self.counters.count(tally);
+        let told = entry.run.close();
+        if keeps {
+            drop(self.in_flight.remove_if(&entry, || entry.holders() == 0));
+        }
+        // If all promises are gone, the user's values are dropped here.
+        discard(entry);
+        if let Some(next) = next {
+            self.queue_next(next);
+        }
+        self.notify(told);
+    }
+
+    /// Makes room for the next run of the same key: for the one that waits, which is given back, or for any.
+    fn leave_table(
+        &self,
+        entry: &Arc<Entry<R, T>>,
+        was_left: bool,
+        keeps: bool,
+    ) -> Option<Arc<Entry<R, T>>> {
+        if keeps && !was_left {
+            return None;
+        }
+        let mut next = None;
+        let removed = self.in_flight.retire(entry, || {
+            if was_left {
+                let parked = self.parked.lock().remove(&address(entry));
+                // One that was withdrawn is being ended by whoever did that.
+                next = parked.filter(|next| next.run.reading().phase() == Phase::Queued);
+            }
+            match &next {
+                Some(next) => Retire::Replace(Arc::clone(next)),
+                None if keeps => Retire::Keep,
+                None => Retire::Remove,
+            }
+        });
+        // `entry` is held by the caller: this is never its last pointer.
+        drop(removed);
+        next
+    }
+
+    fn unpark(&self, entry: &Arc<Entry<R, T>>) -> Option<Arc<Entry<R, T>>> {
+        let mut parked = self.parked.lock();
+        let (key, _) = parked.iter().find(|(_, waits)| Arc::ptr_eq(waits, entry))?;
+        let key = *key;
+        parked.remove(&key)
+    }
+
+    fn queue_next(&self, next: Arc<Entry<R, T>>) {
+        if let Err(refused) = self.queue.push_accepted(next)
+            && refused.run.state_word().withdraw()
+        {
+            self.end_queued(refused, Failure::Stopped);
+        }
+    }
+
+    /// Tells subscribers, with no lock held.
+    fn notify(&self, told: Told) {
+        let callbacks = told.wake();
+        if !callbacks.is_empty() {
+            let panics = current::in_callback(self.id, || callbacks.call());
+            self.counters.callbacks_panicked(panics);
+        }
+    }
+
+    fn give_back_place(&self) {
+        if let Some(room) = &self.room {
+            room.give_back();
+        }
+    }
+
+    /// Refuses new requests, but those from inside; closes when nothing is left.
+    pub(crate) fn drain(&self) {
+        self.queue.drain();
+        self.close_room();
+    }
+
+    /// Refuses all requests, and settles what is queued.
+    pub(crate) fn close(&self) {
+        let mut queued = self.queue.close();
+        self.close_room();
+        queued.extend(self.parked.lock().drain().map(|(_, entry)| entry));
+        for entry in queued {
+            if entry.run.state_word().withdraw() {
+                self.end_queued(entry, Failure::Stopped);
+            }
+        }
+    }
+
+    fn close_room(&self) {
+        if let Some(room) = &self.room {
+            room.close();
+        }
+    }
+
+    /// Gives up everything that runs, and whatever is between the queue and a worker.
+    pub(crate) fn abandon(&self) {
+        for entry in self.in_flight.collect(|_| true) {
+            if entry.run.state_word().withdraw() {
+                self.end_queued(entry, Failure::Stopped);
+            } else if let Some(ended) = entry.run.state_word().finish() {
+                self.end_running(entry, ended, Err(Failure::WorkerLost), Tally::WorkerLost);
+            }
+        }
+    }
+
+    /// When the drain that goes on gives up.
+    pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
+        *self.deadline.lock() = deadline;
+    }
+
+    /// How many requests wait.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len() + self.parked.lock().len()
+    }
+}
+
+impl<R, T> Entry<R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    /// The caller of `ticket` wants the run no longer.
+    pub(crate) fn abort(self: &Arc<Self>, ticket: Ticket) -> Abort {
+        match self.run.leave(ticket) {
+            Left::Withdrawn => {
+                self.home.end_queued(Arc::clone(self), Failure::Aborted);
+                Abort::Aborted
+            }
+            Left::StillWanted(told) => {
+                self.home.notify(told);
+                Abort::StillWanted
+            }
+            Left::Running => Abort::Running,
+            Left::Settled => Abort::Settled,
+            Left::Settling => {
+                // Another thread is between two lines of `end_queued`; no foreign code is on its way.
+                let mut key = None;
+                block_on(|waker| {
+                    let waits = self.run.subscribe_waker(ticket, &mut key, waker.clone());
+                    (!waits).then_some(Abort::Settled)
+                })
+            }
+        }
+    }
+}
+
+impl<R, T> Entry<R, T> {
+    /// There is one more promise of it.
+    pub(crate) fn hold(&self) {
+        if self.home.share == Share::WhileHeld {
+            // ORDERING: as with `Arc`: whoever adds one has one, or holds the shard's lock.
+            self.holders.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn holders(&self) -> u32 {
+        self.holders.load(Ordering::Acquire)
+    }
+
+    /// Calls a callback that need not wait for anything, at once.
+    pub(crate) fn call_back(&self, callback: impl FnOnce()) {
+        if current::in_callback(self.home.id, || crate::panic::catch(callback)).is_err() {
+            self.home.counters.callbacks_panicked(1);
+        }
+    }
+}
+
+impl<R, T> Entry<R, T> {
+    /// There is one promise of it less. If it was the last, the run is not shared any more.
+    pub(crate) fn release(self: &Arc<Self>) {
+        if self.home.share != Share::WhileHeld {
+            return;
+        }
+        // ORDERING: release, and the shard's lock after it: of the last holder and of the worker that settles,
+        // whoever comes second to that lock sees what the other did.
+        if self.holders.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let is_over = || self.holders() == 0 && self.run.is_settled();
+            drop(self.home.in_flight.remove_if(self, is_over));
+        }
+    }
+}
+
+impl<R, T> Hashed for Entry<R, T> {
+    fn hash(&self) -> u64 {
+        self.run.hash()
+    }
+}
+
+impl<R, T> Placed for Arc<Entry<R, T>> {
+    fn place(&self, position: u32) {
+        self.run.place(position);
+    }
+
+    fn position(&self) -> u32 {
+        self.run.position()
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self, other)
+    }
+}
+
+fn address<R, T>(entry: &Arc<Entry<R, T>>) -> usize {
+    Arc::as_ptr(entry).addr()
+}
+
+/// A caller's place in a bounded queue; given back if it is not kept.
+struct Place<'a> {
+    room: Option<&'a Room>,
+    is_taken: bool,
+}
+
+impl<'a> Place<'a> {
+    fn new(room: Option<&'a Room>) -> Self {
+        Self {
+            room,
+            is_taken: false,
+        }
+    }
+
+    fn try_take(&mut self) -> bool {
+        self.is_taken = self.is_taken || self.room.is_none_or(Room::try_take);
+        self.is_taken
+    }
+
+    /// Waits for a place, and gives the request back to be admitted once more: an equal one may have come.
+    fn wait<R>(
+        &mut self,
+        service: ServiceId,
+        patience: Patience,
+        request: R,
+    ) -> Result<R, QueueError<R>> {
+        let Some(room) = self.room else {
+            return Ok(request);
+        };
+        let waited = match patience {
+            Patience::None => return Err(QueueError::Full(request)),
+            _ if current::is_inside(service) => {
+                room.take_anyway();
+                Waited::Granted
+            }
+            Patience::Until(deadline) => room.take(deadline),
+        };
+        match waited {
+            Waited::Granted => {
+                self.is_taken = true;
+                Ok(request)
+            }
+            Waited::TimedOut => Err(QueueError::TimedOut(request)),
+            Waited::Closed => Err(QueueError::Stopped(request)),
+        }
+    }
+
+    fn keep(mut self) {
+        self.room = None;
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let (Some(room), true) = (self.room, self.is_taken) {
+            room.give_back();
+        }
+    }
+}

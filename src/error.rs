@@ -1,0 +1,126 @@
+//! Every error of the crate: what failed, and what to do about it.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use thiserror::Error;
+
+use crate::panic::Panic;
+
+/// Why a promise has no output.
+///
+/// Cloning is cheap: every caller of a shared run gets the same one.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The request was aborted before its processing started, or this caller withdrew from a run that others
+    /// still wanted.
+    #[error("the request was aborted before it was processed")]
+    Aborted,
+    /// Processing the request panicked. The worker goes on, with a new processor.
+    #[error("processing the request panicked: {0}")]
+    Panicked(Panic),
+    /// The worker that had the request is gone, or no worker could be made to process it. The request may
+    /// have been processed in part.
+    #[error("the worker that had the request was lost")]
+    WorkerLost,
+    /// The service was stopped before it began the request.
+    #[error("the service was stopped before it began the request")]
+    Stopped,
+    /// This wait would have closed a circle of requests that wait for one another. Told to the wait alone: the
+    /// promise is not settled by it.
+    #[error("waiting here would close a circle of requests that wait for each other")]
+    Cycle,
+    /// This wait, on a worker of the service it waits for, could not be given a spare worker. Told to the wait
+    /// alone: the promise is not settled by it.
+    #[error("waiting on this worker could block the service for ever")]
+    WouldDeadlock,
+}
+
+/// Why a request was not queued. It gives the request back.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum QueueError<R> {
+    /// The queue holds as many requests as its capacity allows.
+    #[error("the queue is full; wait with `queue_request`, or try again later")]
+    Full(R),
+    /// The service has been stopped, or is stopping.
+    #[error("the service is stopped and takes no more requests")]
+    Stopped(R),
+    /// The queue was full for as long as the caller was willing to wait.
+    #[error("the queue stayed full until the timeout passed")]
+    TimedOut(R),
+}
+
+impl<R> QueueError<R> {
+    /// The request that was not queued.
+    pub fn into_request(self) -> R {
+        match self {
+            Self::Full(request) | Self::Stopped(request) | Self::TimedOut(request) => request,
+        }
+    }
+
+    /// Whether there was no room: trying again later may work.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_) | Self::TimedOut(_))
+    }
+
+    /// Whether the service takes no more requests: trying again is no use.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self, Self::Stopped(_))
+    }
+}
+
+/// Names the reason only, so that requests need not be `Debug`.
+impl<R> fmt::Debug for QueueError<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "Full(..)",
+            Self::Stopped(_) => "Stopped(..)",
+            Self::TimedOut(_) => "TimedOut(..)",
+        })
+    }
+}
+
+/// An error of the user's factory, whatever its type.
+pub type FactoryError = Box<dyn Error + Send + Sync>;
+
+/// Why a service could not be started. Nothing is left running.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// `workers(0)`: nobody would process anything.
+    #[error("a service needs at least one worker, and was given none: call `workers(1)` or more")]
+    NoWorkers,
+    /// `capacity(0)`: nothing could ever be queued.
+    #[error("a queue needs room for at least one request: call `capacity(1)` or more")]
+    NoCapacity,
+    /// `window(0)`: `map` could never take an item from its input.
+    #[error("a map needs a window of at least one request: call `window(1)` or more")]
+    NoWindow,
+    /// The operating system refused a thread.
+    #[error("could not start the thread of worker {worker:?}; try fewer workers")]
+    Thread {
+        /// The name of the worker.
+        worker: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The factory gave an error instead of a processor.
+    #[error("the factory failed to make the processor of worker {worker:?}")]
+    Factory {
+        /// The name of the worker.
+        worker: String,
+        /// What the factory said.
+        source: FactoryError,
+    },
+    /// The factory panicked.
+    #[error("the factory panicked making the processor of worker {worker:?}")]
+    FactoryPanicked {
+        /// The name of the worker.
+        worker: String,
+        /// The panic, with its message and location.
+        source: Panic,
+    },
+}

@@ -1,0 +1,132 @@
+//! One request in a worker's hands.
+
+use std::fmt;
+use std::hash::Hash;
+
+use crate::context::Context;
+use crate::counters::Tally;
+use crate::dispatcher::{Dispatcher, Entry};
+use crate::error::Failure;
+use crate::panic::{catch, discard};
+use crate::record::{Ending, WorkerRecord};
+use crate::sync::Arc;
+
+/// What a worker and its jobs share.
+pub(crate) struct Desk<R, T> {
+    pub(crate) home: Arc<Dispatcher<R, T>>,
+    pub(crate) record: Arc<WorkerRecord>,
+}
+
+/// A request that a worker has begun, and that it owes an output.
+///
+/// It can be settled once, by value, from any thread. Dropped without that, it settles its promise with
+/// [`Failure::WorkerLost`]: whatever becomes of a job, nobody waits for it for ever.
+#[must_use = "a job that is dropped settles its promise with `Failure::WorkerLost`"]
+pub struct Job<R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    /// Taken when the job ends.
+    entry: Option<Arc<Entry<R, T>>>,
+    desk: Arc<Desk<R, T>>,
+}
+
+impl<R, T> Job<R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    pub(crate) fn new(entry: Arc<Entry<R, T>>, desk: Arc<Desk<R, T>>) -> Self {
+        Self {
+            entry: Some(entry),
+            desk,
+        }
+    }
+
+    /// What is to be processed.
+    pub fn request(&self) -> &R {
+        self.entry().run.request()
+    }
+
+    /// What the processor may know of its circumstances.
+    pub fn context(&self) -> Context<'_> {
+        Context {
+            state: self.entry().run.state_word(),
+            worker: self.desk.record.id,
+            deadline: &self.desk.home.deadline,
+        }
+    }
+
+    /// Gives the output to everybody who asked for it. Callbacks run here, on the calling thread.
+    ///
+    /// If the run was given up in the meantime, the output is dropped.
+    pub fn settle(mut self, output: T) {
+        let is_failure = self.desk.home.is_failure(&output);
+        let ending = if is_failure {
+            Ending::FailedOutput
+        } else {
+            Ending::Output
+        };
+        self.end(Ok(output), Some(ending));
+    }
+
+    /// Calls `process` with the request, and settles with what it returns, or with its panic.
+    ///
+    /// After a panic [`Jobs::next`](crate::Jobs::next) gives `None`, so that the worker's processor, which may
+    /// be in any state, is made anew.
+    pub fn process(mut self, process: impl FnOnce(&R, &Context<'_>) -> T) {
+        match catch(|| process(self.request(), &self.context())) {
+            Ok(output) => self.settle(output),
+            Err(panic) => {
+                self.desk.record.spoil();
+                self.end(Err(Failure::Panicked(panic)), Some(Ending::Panicked));
+            }
+        }
+    }
+
+    fn entry(&self) -> &Arc<Entry<R, T>> {
+        self.entry
+            .as_ref()
+            .expect("a job has its run until it ends, which consumes the job")
+    }
+
+    fn end(&mut self, outcome: Result<T, Failure>, ending: Option<Ending>) {
+        let Some(entry) = self.entry.take() else {
+            return;
+        };
+        let Desk { home, record } = &*self.desk;
+        match entry.run.state_word().finish() {
+            Some(ended) => {
+                let tally = ending.map_or(Tally::WorkerLost, |ending| Tally::By(record, ending));
+                home.end_running(entry, ended, outcome, tally);
+            }
+            // It was given up, and settled by whoever did that.
+            None => discard((entry, outcome)),
+        }
+        home.queue.finished(record);
+    }
+}
+
+impl<R, T> Drop for Job<R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    fn drop(&mut self) {
+        self.end(Err(Failure::WorkerLost), None);
+    }
+}
+
+impl<R, T> fmt::Debug for Job<R, T>
+where
+    R: Hash + Eq + Send + Sync + fmt::Debug + 'static,
+    T: Send + Sync + 'static,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job")
+            .field("request", self.request())
+            .field("worker", &self.desk.record.id)
+            .finish()
+    }
+}

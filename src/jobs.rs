@@ -1,0 +1,276 @@
+//! One worker's intake.
+
+use std::fmt;
+use std::future::Future;
+use std::hash::Hash;
+use std::pin::Pin;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::blocking::{block_until, deadline_after};
+use crate::dispatcher::Entry;
+use crate::job::{Desk, Job};
+use crate::panic::discard;
+use crate::queue::Popped;
+use crate::sync::Arc;
+
+/// Where a worker gets its jobs from, one worker's own.
+///
+/// All ways of taking a job agree on one thing: when this worker is to hand control back, they give nothing, and
+/// [`must_return`](Self::must_return) is true. [`Processor::run`](crate::Processor::run) then finishes what it
+/// has and returns. That happens when the service stops, and after a request panicked.
+pub struct Jobs<R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    desk: Arc<Desk<R, T>>,
+    /// How many were taken, ever.
+    taken: u64,
+    must_finish: bool,
+    is_closed: bool,
+}
+
+/// What one look at the queue came to.
+enum Look<J> {
+    Job(J),
+    Nothing,
+    Return,
+}
+
+impl<R, T> Jobs<R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    pub(crate) fn new(desk: Arc<Desk<R, T>>) -> Self {
+        Self {
+            desk,
+            taken: 0,
+            must_finish: false,
+            is_closed: false,
+        }
+    }
+
+    /// The next job. `None`: return from `run`.
+    ///
+    /// # Blocking
+    ///
+    /// Until there is a job, or the worker is to hand control back. A worker that still holds other jobs keeps
+    /// their callers waiting meanwhile: [`try_next`](Self::try_next) and [`take`](Self::take) do not.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "not an iterator: after `None` there may be more"
+    )]
+    pub fn next(&mut self) -> Option<Job<R, T>> {
+        self.next_until(None)
+    }
+
+    /// The next job, if there is one now.
+    pub fn try_next(&mut self) -> Option<Job<R, T>> {
+        match self.look(None) {
+            Look::Job(job) => Some(job),
+            Look::Nothing | Look::Return => None,
+        }
+    }
+
+    /// The next job, if there is one within `timeout`; one that is too long for the clock means for ever.
+    pub fn next_timeout(&mut self, timeout: Duration) -> Option<Job<R, T>> {
+        self.next_until(deadline_after(timeout))
+    }
+
+    /// Up to `most` jobs: waits for the first as [`next`](Self::next) does, then for others, but no longer than
+    /// `linger`. With a `linger` of zero it takes what is there. None at all: return from `run`.
+    pub fn take(&mut self, most: usize, linger: Duration) -> Vec<Job<R, T>> {
+        let mut batch = Vec::new();
+        if most == 0 {
+            return batch;
+        }
+        batch.extend(self.next());
+        let deadline = deadline_after(linger);
+        while !batch.is_empty() && batch.len() < most {
+            let next = match (self.try_next(), linger.is_zero()) {
+                (None, false) => self.next_until(deadline),
+                (next, _) => next,
+            };
+            match next {
+                Some(job) => batch.push(job),
+                None => break,
+            }
+        }
+        batch
+    }
+
+    /// The next job, as a future: `None` says to return from `run`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, it has taken nothing, and what it was woken for goes to another worker.
+    pub fn next_async(&mut self) -> NextJob<'_, R, T> {
+        NextJob {
+            jobs: self,
+            is_asleep: false,
+        }
+    }
+
+    /// Whether this worker is to finish what it has and return from `run`.
+    pub fn must_return(&self) -> bool {
+        self.must_finish || self.is_closed || self.desk.record.is_spoilt()
+    }
+
+    /// `run` is about to be called.
+    pub(crate) fn begin(&mut self) {
+        self.must_finish = false;
+    }
+
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Whether there will never be another one.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Waits until it makes sense to call `run`.
+    pub(crate) fn wait_until_ready(&mut self) {
+        let Desk { home, record } = &*self.desk;
+        record.rest();
+        crate::blocking::block_on(|waker| {
+            home.queue
+                .ready_or_sleep(record, waker.clone())
+                .then_some(())
+        });
+    }
+
+    fn next_until(&mut self, deadline: Option<Instant>) -> Option<Job<R, T>> {
+        let mut found = self.look(None);
+        if matches!(found, Look::Nothing) {
+            let desk = Arc::clone(&self.desk);
+            if desk.record.held() == 0 {
+                desk.record.rest();
+            }
+            let waited = block_until(deadline, |waker| match self.look(Some(waker)) {
+                Look::Nothing => None,
+                found => Some(found),
+            });
+            found = waited.unwrap_or_else(|| {
+                desk.home.queue.stop_sleeping(&desk.record);
+                Look::Nothing
+            });
+        }
+        match found {
+            Look::Job(job) => Some(job),
+            Look::Nothing | Look::Return => None,
+        }
+    }
+
+    /// Looks once; with a waker, sleeps where there is nothing.
+    fn look(&mut self, waker: Option<&Waker>) -> Look<Job<R, T>> {
+        if self.must_return() {
+            return Look::Return;
+        }
+        loop {
+            let Desk { home, record } = &*self.desk;
+            let popped = match waker {
+                None => home.queue.pop(record),
+                Some(waker) => home.queue.pop_or_sleep(record, waker.clone()),
+            };
+            match popped {
+                Popped::Item(entry) => match self.start(entry) {
+                    Some(job) => return Look::Job(job),
+                    None => continue,
+                },
+                Popped::Nothing => return Look::Nothing,
+                Popped::Finish => self.must_finish = true,
+                Popped::Closed => self.is_closed = true,
+            }
+            return Look::Return;
+        }
+    }
+
+    fn start(&mut self, entry: Arc<Entry<R, T>>) -> Option<Job<R, T>> {
+        let Desk { home, record } = &*self.desk;
+        record.work();
+        if home.start(&entry, record.id) {
+            self.taken += 1;
+            return Some(Job::new(entry, Arc::clone(&self.desk)));
+        }
+        // It was withdrawn between the queue and here.
+        discard(entry);
+        home.queue.finished(record);
+        None
+    }
+}
+
+impl<R, T> fmt::Debug for Jobs<R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jobs")
+            .field("worker", &self.desk.record.id)
+            .field("taken", &self.taken)
+            .field("must_return", &self.must_return())
+            .finish()
+    }
+}
+
+/// The next job of a worker, see [`Jobs::next_async`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct NextJob<'a, R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    jobs: &'a mut Jobs<R, T>,
+    is_asleep: bool,
+}
+
+impl<R, T> Future for NextJob<'_, R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    type Output = Option<Job<R, T>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        let found = self.jobs.look(Some(cx.waker()));
+        self.is_asleep = matches!(found, Look::Nothing);
+        match found {
+            Look::Job(job) => Poll::Ready(Some(job)),
+            Look::Return => Poll::Ready(None),
+            Look::Nothing => {
+                let record = &self.jobs.desk.record;
+                if record.held() == 0 {
+                    record.rest();
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<R, T> Drop for NextJob<'_, R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    fn drop(&mut self) {
+        if self.is_asleep {
+            let Desk { home, record } = &*self.jobs.desk;
+            home.queue.stop_sleeping(record);
+        }
+    }
+}
+
+impl<R, T> fmt::Debug for NextJob<'_, R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NextJob").field(&self.jobs).finish()
+    }
+}

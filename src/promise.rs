@@ -1,0 +1,278 @@
+//! What a caller gets for a request: a ticket to its run.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::hash::Hash;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::blocking::{block_on, block_until, deadline_after};
+use crate::dispatcher::{Entry, Ticketed};
+use crate::error::Failure;
+use crate::promise_future::{PromiseFuture, PromiseRefFuture};
+use crate::ready::Ready;
+use crate::state::{Abort, State, Ticket};
+use crate::status::WorkerId;
+use crate::subscribers::{Key, Subscriber};
+use crate::sync::Arc;
+
+/// The outcome of one request, sooner or later. Dropping it aborts nothing.
+///
+/// It settles exactly once, with an output or a [`Failure`], whatever happens. It can be waited for
+/// ([`wait`](Self::wait)), awaited under any executor (`promise.await`, `(&promise).await`), called back from
+/// ([`on_settled`](Self::on_settled)), put into a [`PromiseSet`](crate::PromiseSet), asked
+/// ([`try_result`](Self::try_result)) and aborted ([`abort`](Self::abort)).
+///
+/// Clones share one ticket: together they are one vote for the run, which `abort` takes back. Every
+/// `queue_request` gives a ticket of its own, also where it joined an equal request; two promises are `==` if they
+/// share one run.
+///
+/// ```
+/// use parallel_workers::{Context, ProcessorService, processor_fn};
+///
+/// let service = ProcessorService::start(1, || processor_fn(|text: &String, _: &Context| text.len()))?;
+/// let promise = service.queue_request("hola".to_string());
+/// assert_eq!(*promise.wait()?, 4);
+/// assert_eq!(promise.request(), "hola");
+/// assert_eq!(promise.into_output().ok(), Some(4));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Promise<R, T> {
+    entry: Arc<Entry<R, T>>,
+    ticket: Ticket,
+}
+
+impl<R, T> Promise<R, T> {
+    /// The outcome.
+    ///
+    /// # Errors
+    ///
+    /// The [`Failure`] that the promise settled with.
+    ///
+    /// # Blocking
+    ///
+    /// Until the promise is settled. In async code, await the promise instead.
+    pub fn wait(&self) -> Result<&T, Failure> {
+        if let Some(outcome) = self.try_result() {
+            return outcome;
+        }
+        let mut key = None;
+        block_on(|waker| self.poll(&mut key, waker))
+    }
+
+    /// The outcome, if the promise settles within `timeout`; one that is too long for the clock means for ever.
+    ///
+    /// A wait that ran out leaves nothing behind, and the outcome can be had later.
+    ///
+    /// # Blocking
+    ///
+    /// Until the promise is settled, or `timeout` has passed.
+    pub fn wait_timeout(&self, timeout: Duration) -> Option<Result<&T, Failure>> {
+        self.wait_until(deadline_after(timeout))
+    }
+
+    /// The outcome, if the promise settles before `deadline`.
+    ///
+    /// # Blocking
+    ///
+    /// Until the promise is settled, or `deadline` has come.
+    pub fn wait_deadline(&self, deadline: Instant) -> Option<Result<&T, Failure>> {
+        self.wait_until(Some(deadline))
+    }
+
+    /// The outcome, if the promise is settled.
+    pub fn try_result(&self) -> Option<Result<&T, Failure>> {
+        self.entry.run.outcome_for(self.ticket)
+    }
+
+    /// Whether the outcome can be read.
+    pub fn is_settled(&self) -> bool {
+        self.state() == State::Settled
+    }
+
+    /// How far the request has come.
+    pub fn state(&self) -> State {
+        self.entry.run.state_for(self.ticket)
+    }
+
+    /// The request. Where several callers share a run, that of the first.
+    pub fn request(&self) -> &R {
+        self.entry.run.request()
+    }
+
+    /// The worker that processes or has processed the request; `None` before it began.
+    pub fn worker(&self) -> Option<WorkerId> {
+        self.entry.run.worker()
+    }
+
+    /// The output itself, if this is the last handle to its run.
+    ///
+    /// It is, after a `wait` that blocked, and for a promise that a set yielded, unless somebody shares the run,
+    /// or a callback that holds it is still to return. Does not wait.
+    ///
+    /// # Errors
+    ///
+    /// The promise comes back if it is not settled, has no output, or is not the last handle.
+    pub fn into_output(self) -> Result<T, Self> {
+        if !matches!(self.try_result(), Some(Ok(_))) {
+            return Err(self);
+        }
+        let ticket = self.ticket;
+        let entry = Arc::clone(&self.entry);
+        drop(self);
+        let entry = match Arc::try_unwrap(entry) {
+            Ok(entry) => entry,
+            Err(entry) => {
+                entry.hold();
+                return Err(Self { entry, ticket });
+            }
+        };
+        match entry.run.into_outcome().1 {
+            Some(Ok(output)) => Ok(output),
+            _ => unreachable!("the output was there, and an outcome is written once"),
+        }
+    }
+
+    fn wait_until(&self, deadline: Option<Instant>) -> Option<Result<&T, Failure>> {
+        if let Some(outcome) = self.try_result() {
+            return Some(outcome);
+        }
+        let mut key = None;
+        let outcome = block_until(deadline, |waker| self.poll(&mut key, waker));
+        if let (None, Some(key)) = (&outcome, key) {
+            self.entry.run.unsubscribe(key);
+        }
+        outcome
+    }
+
+    /// The outcome, or a place among those who are told of it.
+    pub(crate) fn poll(&self, key: &mut Option<Key>, waker: &Waker) -> Option<Result<&T, Failure>> {
+        if let Some(outcome) = self.try_result() {
+            return Some(outcome);
+        }
+        // Cloned here, for a waker is foreign code, and a lock is taken next.
+        if self
+            .entry
+            .run
+            .subscribe_waker(self.ticket, key, waker.clone())
+        {
+            return None;
+        }
+        self.try_result()
+    }
+
+    /// Gives up a place.
+    pub(crate) fn unsubscribe(&self, key: Key) {
+        self.entry.run.unsubscribe(key);
+    }
+
+    /// Has `ready` told of the member under `key` when the promise settles; `None` if it has settled.
+    pub(crate) fn announce_to(&self, ready: &Arc<Ready>, key: u32) -> Option<Key> {
+        let ready = Arc::clone(ready);
+        self.entry
+            .run
+            .subscribe(Subscriber::Member {
+                ticket: self.ticket,
+                key,
+                ready,
+            })
+            .ok()
+    }
+}
+
+impl<R, T> Promise<R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    pub(crate) fn new((entry, ticket): Ticketed<R, T>) -> Self {
+        Self { entry, ticket }
+    }
+
+    /// Takes this caller's vote for the run back, once; says what that did.
+    ///
+    /// The run is aborted if it has not begun and nobody else wants it. It then gives its place in a bounded queue
+    /// back at once, and is never processed. Clones of this promise share the vote, and see the same.
+    ///
+    /// The callbacks that are due by it run here, on the calling thread.
+    pub fn abort(&self) -> Abort {
+        self.entry.abort(self.ticket)
+    }
+
+    /// Calls `callback` with this promise once it is settled; returns at once, for chaining.
+    ///
+    /// It runs exactly once: on the thread that settles the promise, which as a rule is a worker, or here and now
+    /// if it is settled. Callbacks registered before the promise settles run in that order, one after another.
+    /// No lock is held, so a callback may use the service, and queueing from one never blocks on capacity. Keep
+    /// it short: a worker that calls back processes nothing. One that panics is caught and counted.
+    pub fn on_settled(&self, callback: impl FnOnce(&Self) + Send + 'static) -> &Self {
+        let promise = self.clone();
+        let callback = Box::new(move || callback(&promise));
+        if let Err(Subscriber::Callback { callback, .. }) =
+            self.entry.run.subscribe(Subscriber::Callback {
+                ticket: self.ticket,
+                callback,
+            })
+        {
+            self.entry.call_back(callback);
+        }
+        self
+    }
+}
+
+impl<R, T> Clone for Promise<R, T> {
+    fn clone(&self) -> Self {
+        self.entry.hold();
+        Self {
+            entry: Arc::clone(&self.entry),
+            ticket: self.ticket,
+        }
+    }
+}
+
+impl<R, T> Drop for Promise<R, T> {
+    fn drop(&mut self) {
+        self.entry.release();
+    }
+}
+
+/// Whether two promises share one run.
+impl<R, T> PartialEq for Promise<R, T> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.entry, &other.entry)
+    }
+}
+
+impl<R, T> Eq for Promise<R, T> {}
+
+impl<R: fmt::Debug, T: fmt::Debug> fmt::Debug for Promise<R, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Promise");
+        debug.field("request", self.request());
+        match self.try_result() {
+            Some(outcome) => debug.field("outcome", &outcome),
+            None => debug.field("state", &self.state()),
+        };
+        debug.finish()
+    }
+}
+
+/// Awaiting a promise gives a copy of the outcome.
+impl<R, T: Clone> IntoFuture for Promise<R, T> {
+    type Output = Result<T, Failure>;
+    type IntoFuture = PromiseFuture<R, T>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        PromiseFuture::new(self)
+    }
+}
+
+/// Awaiting a borrowed promise borrows the outcome.
+impl<'a, R, T> IntoFuture for &'a Promise<R, T> {
+    type Output = Result<&'a T, Failure>;
+    type IntoFuture = PromiseRefFuture<'a, R, T>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        PromiseRefFuture::new(self)
+    }
+}

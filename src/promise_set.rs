@@ -1,0 +1,302 @@
+//! Promises in the order in which they settle.
+//!
+//! The set keeps its promises; each run is asked to announce its member's key to the set's queue when it settles.
+//! Nobody scans, and a promise that was yielded is gone from the set.
+
+use std::fmt;
+use std::hash::Hash;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use futures_core::Stream;
+use slab::Slab;
+
+use crate::blocking::{block_until, deadline_after};
+use crate::promise::Promise;
+use crate::ready::Ready;
+use crate::subscribers::Key;
+use crate::sync::{Arc, Mutex};
+
+/// Promises, to be had in the order in which they settle.
+///
+/// Every promise that is inserted is yielded once, also where two of them share one run, or one is a clone of
+/// another. Those that were settled before they were inserted come in the order of insertion. Promises may be
+/// inserted, from any thread, while others are selected; what was yielded is no longer kept.
+///
+/// A set is an iterator by [`select`](Self::select), and a [`Stream`] of the same.
+///
+/// Dropping a set aborts nothing, see [`abort_all`](Self::abort_all).
+///
+/// ```
+/// use parallel_workers::{Context, ProcessorService, processor_fn};
+///
+/// let service = ProcessorService::start(2, || processor_fn(|n: &u64, _: &Context| n * n))?;
+/// let squares = service.queue_requests(1..=3);
+/// let mut outputs: Vec<u64> = squares.select().filter_map(|promise| promise.into_output().ok()).collect();
+/// outputs.sort();
+/// assert_eq!(outputs, [1, 4, 9]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct PromiseSet<R, T> {
+    ready: Arc<Ready>,
+    members: Mutex<Slab<Member<R, T>>>,
+    /// Where the task that polls the stream waits.
+    place: Option<u64>,
+}
+
+struct Member<R, T> {
+    promise: Promise<R, T>,
+    /// Where to unsubscribe; `None` where it was settled when it came.
+    key: Option<Key>,
+}
+
+impl<R, T> PromiseSet<R, T> {
+    /// An empty set.
+    pub fn new() -> Self {
+        Self {
+            ready: Arc::default(),
+            members: Mutex::default(),
+            place: None,
+        }
+    }
+
+    /// Adds a promise, settled or not.
+    ///
+    /// # Panics
+    ///
+    /// With more than 2^32 promises in one set.
+    pub fn insert(&self, promise: Promise<R, T>) {
+        // LOCK: held until the member is in, so that whoever is told of it finds it. The run's own lock is taken
+        // inside; nobody takes them the other way round.
+        let mut members = self.members.lock();
+        let number =
+            u32::try_from(members.vacant_key()).expect("a set holds at most 2^32 promises");
+        let key = promise.announce_to(&self.ready, number);
+        let is_settled = key.is_none();
+        members.insert(Member { promise, key });
+        drop(members);
+        if is_settled {
+            self.ready.announce(number);
+        }
+    }
+
+    /// How many promises have not been yielded.
+    pub fn len(&self) -> usize {
+        self.members.lock().len()
+    }
+
+    /// Whether every promise has been yielded.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Yields the promises in the order in which they settle, until the set is empty.
+    ///
+    /// The iterator knows its length, so that a progress bar can be put around it. Where promises are inserted
+    /// meanwhile, it grows, and the iterator may go on after it gave `None`.
+    ///
+    /// # Blocking
+    ///
+    /// Each step, until a promise is settled.
+    pub fn select(&self) -> Select<'_, R, T> {
+        Select { set: self }
+    }
+
+    /// The promise that settles next; `None` if the set is empty.
+    ///
+    /// # Blocking
+    ///
+    /// Until one is settled.
+    pub fn select_next(&self) -> Option<Promise<R, T>> {
+        self.select_until(None)
+    }
+
+    /// A promise that is settled, if there is one now.
+    pub fn try_select(&self) -> Option<Promise<R, T>> {
+        self.ready.take().and_then(|key| self.take(key))
+    }
+
+    /// The promise that settles next, within `timeout`. `None` too if the set is empty.
+    ///
+    /// # Blocking
+    ///
+    /// Until one is settled, or `timeout` has passed.
+    pub fn select_timeout(&self, timeout: Duration) -> Option<Promise<R, T>> {
+        self.select_until(deadline_after(timeout))
+    }
+
+    /// The promise that settles next, before `deadline`. `None` too if the set is empty.
+    ///
+    /// # Blocking
+    ///
+    /// Until one is settled, or `deadline` has come.
+    pub fn select_deadline(&self, deadline: Instant) -> Option<Promise<R, T>> {
+        self.select_until(Some(deadline))
+    }
+
+    /// All promises, in the order in which they settled. Leaves the set empty.
+    ///
+    /// # Blocking
+    ///
+    /// Until all are settled.
+    pub fn wait_for_all(&self) -> Vec<Promise<R, T>> {
+        self.select().collect()
+    }
+
+    /// Calls `f` with each promise as it settles, on the calling thread. Leaves the set empty.
+    ///
+    /// # Blocking
+    ///
+    /// Until all are settled.
+    pub fn wait_for_all_with(&self, mut f: impl FnMut(&Promise<R, T>)) {
+        self.select().for_each(|promise| f(&promise));
+    }
+
+    fn select_until(&self, deadline: Option<Instant>) -> Option<Promise<R, T>> {
+        if let Some(promise) = self.try_select() {
+            return Some(promise);
+        }
+        let mut place = None;
+        let selected = block_until(deadline, |waker| self.poll_select(&mut place, waker));
+        self.ready.leave(place);
+        selected.flatten()
+    }
+
+    /// The next promise, or `Some(None)` if the set is empty, or a place among those who wait.
+    fn poll_select(&self, place: &mut Option<u64>, waker: &Waker) -> Option<Option<Promise<R, T>>> {
+        if let Some(key) = self.ready.take_or_wait(place, waker) {
+            return Some(self.take(key));
+        }
+        // Asked after waiting has begun: whoever takes the last promise wakes those who wait.
+        self.is_empty().then_some(None)
+    }
+
+    fn take(&self, key: u32) -> Option<Promise<R, T>> {
+        let mut members = self.members.lock();
+        let member = members.try_remove(key as usize)?;
+        let is_last = members.is_empty();
+        if is_last && members.capacity() > 1024 {
+            *members = Slab::new();
+        }
+        drop(members);
+        if is_last {
+            self.ready.wake_all();
+        }
+        Some(member.promise)
+    }
+}
+
+impl<R, T> PromiseSet<R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    /// Aborts every promise of the set, see [`Promise::abort`]; they are still to be selected.
+    pub fn abort_all(&self) {
+        let promises: Vec<_> = self
+            .members
+            .lock()
+            .iter()
+            .map(|(_, member)| member.promise.clone())
+            .collect();
+        // The last come first: nobody begins what is behind them.
+        promises.iter().rev().for_each(|promise| {
+            promise.abort();
+        });
+    }
+}
+
+/// Leaves nothing behind in the runs of promises that were not yielded.
+impl<R, T> Drop for PromiseSet<R, T> {
+    fn drop(&mut self) {
+        for member in std::mem::take(&mut *self.members.lock()) {
+            let (_, Member { promise, key }) = member;
+            if let Some(key) = key {
+                promise.unsubscribe(key);
+            }
+        }
+    }
+}
+
+impl<R, T> Default for PromiseSet<R, T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<R, T> FromIterator<Promise<R, T>> for PromiseSet<R, T> {
+    fn from_iter<I: IntoIterator<Item = Promise<R, T>>>(promises: I) -> Self {
+        let set = Self::new();
+        promises.into_iter().for_each(|promise| set.insert(promise));
+        set
+    }
+}
+
+impl<R, T> Extend<Promise<R, T>> for PromiseSet<R, T> {
+    fn extend<I: IntoIterator<Item = Promise<R, T>>>(&mut self, promises: I) {
+        promises
+            .into_iter()
+            .for_each(|promise| self.insert(promise));
+    }
+}
+
+impl<R, T> Stream for PromiseSet<R, T> {
+    type Item = Promise<R, T>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut place = self.place.take();
+        let polled = self.poll_select(&mut place, cx.waker());
+        self.place = place;
+        polled.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        // More may be inserted.
+        (self.len(), None)
+    }
+}
+
+impl<R, T> fmt::Debug for PromiseSet<R, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PromiseSet")
+            .field("len", &self.len())
+            .finish()
+    }
+}
+
+/// The promises of a set in the order in which they settle, see [`PromiseSet::select`].
+#[must_use = "iterators are lazy and do nothing unless consumed"]
+pub struct Select<'a, R, T> {
+    set: &'a PromiseSet<R, T>,
+}
+
+impl<R, T> Iterator for Select<'_, R, T> {
+    type Item = Promise<R, T>;
+
+    fn next(&mut self) -> Option<Promise<R, T>> {
+        self.set.select_next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let len = self.set.len();
+        (len, Some(len))
+    }
+}
+
+impl<R, T> ExactSizeIterator for Select<'_, R, T> {}
+
+impl<R, T> fmt::Debug for Select<'_, R, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Select").field("set", self.set).finish()
+    }
+}
+
+impl<'a, R, T> IntoIterator for &'a PromiseSet<R, T> {
+    type Item = Promise<R, T>;
+    type IntoIter = Select<'a, R, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.select()
+    }
+}

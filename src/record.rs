@@ -1,0 +1,197 @@
+//! What is kept of one worker while it works: its figures, and what it has been told.
+//!
+//! A worker writes its own record and nobody else's, so keeping it costs no contention. Whoever reads it reads
+//! atomics, and stops nobody.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_utils::CachePadded;
+
+use crate::status::{WorkerId, WorkerState, WorkerStatus};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// One worker's record.
+#[derive(Debug)]
+pub(crate) struct WorkerRecord {
+    pub(crate) id: WorkerId,
+    pub(crate) name: String,
+    born: Instant,
+    figures: CachePadded<Figures>,
+}
+
+/// ORDERING: relaxed, but where `held` is read or written. The figures are counts that nobody acts on.
+#[derive(Debug, Default)]
+struct Figures {
+    /// Jobs that were handed to this worker. Written under the queue's lock only.
+    handed: AtomicU64,
+    /// Those of them that are over, their callbacks too.
+    finished: AtomicU64,
+    outputs: AtomicU64,
+    failed: AtomicU64,
+    panicked: AtomicU64,
+    respawns: AtomicU64,
+    /// Nanoseconds of busy periods that are over.
+    busy: AtomicU64,
+    /// Twice the nanosecond, since `born`, at which the present period began, plus 1 if it is a busy one.
+    period: AtomicU64,
+    /// Whether it has a processor.
+    is_ready: AtomicBool,
+    /// Whether its processor is to be made anew.
+    is_spoilt: AtomicBool,
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Output,
+    FailedOutput,
+    Panicked,
+}
+
+impl WorkerRecord {
+    pub(crate) fn new(id: WorkerId, name: String) -> Self {
+        Self {
+            id,
+            name,
+            born: Instant::now(),
+            figures: CachePadded::default(),
+        }
+    }
+
+    /// A job goes to this worker. To be called under the queue's lock, so that no job is between the two.
+    pub(crate) fn hand(&self) {
+        // ORDERING: written under one lock only, so no other write can come between load and store. Release
+        // and the lock let `held` see it.
+        let handed = self.figures.handed.load(Ordering::Relaxed);
+        self.figures.handed.store(handed + 1, Ordering::Release);
+    }
+
+    /// A job is over.
+    pub(crate) fn finish(&self) {
+        // ORDERING: SeqCst, against `Queue::watchers`: see `Queue::finished`.
+        self.figures.finished.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How many jobs it has. Exact under the queue's lock, except that it may be about to fall.
+    pub(crate) fn held(&self) -> usize {
+        // ORDERING: SeqCst, see `finish`. `finished` is read first, so that the difference is never negative.
+        let finished = self.figures.finished.load(Ordering::SeqCst);
+        let handed = self.figures.handed.load(Ordering::Acquire);
+        usize::try_from(handed.saturating_sub(finished)).unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn count(&self, ending: Ending) {
+        let add = |figure: &AtomicU64| figure.fetch_add(1, Ordering::Relaxed);
+        match ending {
+            Ending::Output => add(&self.figures.outputs),
+            Ending::FailedOutput => {
+                add(&self.figures.failed);
+                add(&self.figures.outputs)
+            }
+            Ending::Panicked => add(&self.figures.panicked),
+        };
+    }
+
+    pub(crate) fn outputs(&self) -> u64 {
+        self.figures.outputs.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn failed(&self) -> u64 {
+        self.figures.failed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn panicked(&self) -> u64 {
+        self.figures.panicked.load(Ordering::Relaxed)
+    }
+
+    /// The worker has nothing to do from now on.
+    pub(crate) fn rest(&self) {
+        let now = self.nanos();
+        let (since, was_busy) = self.period();
+        if was_busy {
+            self.figures
+                .busy
+                .fetch_add(now.saturating_sub(since), Ordering::Relaxed);
+        }
+        self.figures.period.store(now << 1, Ordering::Release);
+    }
+
+    /// The worker has something to do from now on.
+    pub(crate) fn work(&self) {
+        if !self.period().1 {
+            self.figures
+                .period
+                .store((self.nanos() << 1) | 1, Ordering::Release);
+        }
+    }
+
+    pub(crate) fn set_ready(&self, is_ready: bool) {
+        self.figures.is_ready.store(is_ready, Ordering::Relaxed);
+    }
+
+    /// The processor may be in any state: a request panicked in it.
+    pub(crate) fn spoil(&self) {
+        // ORDERING: release, and acquire in `is_spoilt`: whoever makes the processor anew sees what the job
+        // that spoilt it did.
+        self.figures.is_spoilt.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_spoilt(&self) -> bool {
+        self.figures.is_spoilt.load(Ordering::Acquire)
+    }
+
+    /// The processor has been made anew.
+    pub(crate) fn respawned(&self) {
+        self.figures.is_spoilt.store(false, Ordering::Release);
+        self.figures.respawns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn status(&self) -> WorkerStatus {
+        let state = match (self.figures.is_ready.load(Ordering::Relaxed), self.held()) {
+            (_, 1..) => WorkerState::Busy,
+            (true, 0) => WorkerState::Idle,
+            (false, 0) => WorkerState::Starting,
+        };
+        let uptime = self.born.elapsed();
+        let busy = self.busy().min(uptime);
+        WorkerStatus {
+            id: self.id,
+            name: self.name.clone(),
+            state,
+            uptime,
+            busy,
+            idle: uptime - busy,
+            processed: self.outputs(),
+            failed: self.failed(),
+            panicked: self.panicked(),
+            respawns: self.figures.respawns.load(Ordering::Relaxed),
+        }
+    }
+
+    fn busy(&self) -> Duration {
+        // A period that ends between the two loads would be counted twice or not at all: read again then.
+        let mut period = self.figures.period.load(Ordering::Acquire);
+        loop {
+            let over = self.figures.busy.load(Ordering::Acquire);
+            let again = self.figures.period.load(Ordering::Acquire);
+            if period == again {
+                let running = if period & 1 == 1 {
+                    self.nanos().saturating_sub(period >> 1)
+                } else {
+                    0
+                };
+                return Duration::from_nanos(over + running);
+            }
+            period = again;
+        }
+    }
+
+    fn period(&self) -> (u64, bool) {
+        let period = self.figures.period.load(Ordering::Relaxed);
+        (period >> 1, period & 1 == 1)
+    }
+
+    fn nanos(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_nanos()).unwrap_or(u64::MAX >> 1)
+    }
+}

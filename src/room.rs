@@ -1,0 +1,222 @@
+//! The room in a bounded queue: who may put a request in, and who waits for a place, in the order of coming.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+use std::time::Instant;
+
+use crate::blocking::block_until;
+use crate::sync::Mutex;
+use crate::wakers::{wake, wake_all};
+
+/// Counts the free places of a queue. A place that is given back goes to whoever has waited longest, and to
+/// nobody who came later.
+#[derive(Debug)]
+pub(crate) struct Room(Mutex<Places>);
+
+#[derive(Debug)]
+struct Places {
+    /// Below zero where requests were queued that may not wait for room.
+    free: i64,
+    waiting: VecDeque<(u64, Waker)>,
+    /// Those who have been given a place and have not fetched it.
+    granted: Vec<u64>,
+    next: u64,
+    closed: bool,
+}
+
+/// What waiting for a place came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    Granted,
+    TimedOut,
+    Closed,
+}
+
+impl Room {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self(Mutex::new(Places {
+            free: i64::try_from(capacity).unwrap_or(i64::MAX),
+            waiting: VecDeque::new(),
+            granted: Vec::new(),
+            next: 0,
+            closed: false,
+        }))
+    }
+
+    /// Takes a place if one is free and nobody waits for it.
+    pub(crate) fn try_take(&self) -> bool {
+        let mut places = self.0.lock();
+        let is_free = places.free > 0 && places.waiting.is_empty();
+        if is_free {
+            places.free -= 1;
+        }
+        is_free
+    }
+
+    /// Takes a place whether there is one or not: for those who must not wait, as a waiting worker would keep
+    /// the queue full.
+    pub(crate) fn take_anyway(&self) {
+        self.0.lock().free -= 1;
+    }
+
+    /// Takes a place, waiting for it until `deadline`.
+    pub(crate) fn take(&self, deadline: Option<Instant>) -> Waited {
+        let mut key = None;
+        match block_until(deadline, |waker| self.poll(&mut key, waker)) {
+            Some(waited) => waited,
+            None => self.leave(key),
+        }
+    }
+
+    /// Gives a place back.
+    pub(crate) fn give_back(&self) {
+        let mut places = self.0.lock();
+        places.free += 1;
+        let woken = places.grant();
+        // LOCK: released before anybody is woken.
+        drop(places);
+        woken.map(wake);
+    }
+
+    /// Nobody waits any more, now or later.
+    pub(crate) fn close(&self) {
+        let mut places = self.0.lock();
+        places.closed = true;
+        let woken = places.waiting.drain(..).map(|(_, waker)| waker).collect();
+        drop(places);
+        wake_all(woken);
+    }
+
+    fn poll(&self, key: &mut Option<u64>, waker: &Waker) -> Option<Waited> {
+        let waker = waker.clone();
+        let mut places = self.0.lock();
+        let (entry, unused) = places.poll(key, waker);
+        // LOCK: released before a waker, which is foreign code, is dropped.
+        drop(places);
+        drop(unused);
+        entry
+    }
+
+    /// Stops waiting. A place that was granted in the meantime is taken.
+    fn leave(&self, key: Option<u64>) -> Waited {
+        let Some(key) = key else {
+            return Waited::TimedOut;
+        };
+        let mut places = self.0.lock();
+        if places.fetch(key) {
+            return Waited::Granted;
+        }
+        let index = places
+            .waiting
+            .iter()
+            .position(|(waiting, _)| *waiting == key);
+        let unused = index.and_then(|index| places.waiting.remove(index));
+        drop(places);
+        drop(unused);
+        Waited::TimedOut
+    }
+}
+
+impl Places {
+    fn poll(&mut self, key: &mut Option<u64>, waker: Waker) -> (Option<Waited>, Option<Waker>) {
+        if key.is_some_and(|key| self.fetch(key)) {
+            return (Some(Waited::Granted), Some(waker));
+        }
+        if self.closed {
+            return (Some(Waited::Closed), Some(waker));
+        }
+        if let Some(slot) = self
+            .waiting
+            .iter_mut()
+            .find(|(waiting, _)| Some(*waiting) == *key)
+        {
+            return (None, Some(std::mem::replace(&mut slot.1, waker)));
+        }
+        if self.free > 0 && self.waiting.is_empty() {
+            self.free -= 1;
+            return (Some(Waited::Granted), Some(waker));
+        }
+        *key = Some(self.next);
+        self.waiting.push_back((self.next, waker));
+        self.next += 1;
+        (None, None)
+    }
+
+    /// Hands a free place to whoever has waited longest.
+    fn grant(&mut self) -> Option<Waker> {
+        if self.free <= 0 {
+            return None;
+        }
+        let (key, waker) = self.waiting.pop_front()?;
+        self.free -= 1;
+        self.granted.push(key);
+        Some(waker)
+    }
+
+    fn fetch(&mut self, key: u64) -> bool {
+        let index = self.granted.iter().position(|granted| *granted == key);
+        index.is_some_and(|index| {
+            self.granted.swap_remove(index);
+            true
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::{Arc, thread};
+    use std::time::Duration;
+
+    #[test]
+    fn a_newcomer_does_not_overtake_those_who_wait() {
+        let room = Room::new(1);
+        assert!(room.try_take());
+        let mut first = None;
+        assert_eq!(room.poll(&mut first, Waker::noop()), None);
+        room.give_back();
+        assert!(!room.try_take(), "the place is the first one's");
+        assert_eq!(room.poll(&mut first, Waker::noop()), Some(Waited::Granted));
+    }
+
+    #[test]
+    fn a_place_granted_at_the_moment_of_the_timeout_is_not_lost() {
+        let room = Room::new(1);
+        assert!(room.try_take());
+        let (mut first, mut second) = (None, None);
+        assert_eq!(room.poll(&mut first, Waker::noop()), None);
+        assert_eq!(room.poll(&mut second, Waker::noop()), None);
+        assert_eq!(room.leave(second), Waited::TimedOut);
+        room.give_back();
+        assert_eq!(room.leave(first), Waited::Granted);
+        room.give_back();
+        assert!(room.try_take());
+    }
+
+    #[test]
+    fn closing_wakes_those_who_wait() {
+        let room = Arc::new(Room::new(1));
+        assert!(room.try_take());
+        let waiting = {
+            let room = Arc::clone(&room);
+            thread::spawn(move || room.take(None))
+        };
+        room.close();
+        assert_eq!(waiting.join().ok(), Some(Waited::Closed));
+        assert_eq!(
+            room.take(Some(Instant::now() + Duration::from_secs(60))),
+            Waited::Closed
+        );
+    }
+
+    #[test]
+    fn places_taken_anyway_are_paid_back_before_anybody_is_let_in() {
+        let room = Room::new(1);
+        room.take_anyway();
+        room.take_anyway();
+        room.give_back();
+        assert!(!room.try_take());
+        room.give_back();
+        assert!(room.try_take());
+    }
+}

@@ -1,0 +1,229 @@
+//! One run: a request, its outcome, and everybody who wants to know it.
+//!
+//! # Who may touch what
+//!
+//! - `request`, `hash`: written once, before anybody else sees the run.
+//! - `state`: steps as the table in [`state`](crate::state) says, each with one winner.
+//! - `outcome`: written once, by the winner of the step that ended the run.
+//! - `subscribers`: under its mutex, for a few instructions; no foreign code runs there.
+//!
+//! # Why nobody waits for ever
+//!
+//! Who settles writes the outcome, then closes the list of subscribers and tells those it took out. Who
+//! subscribes asks the list: it is open, and he will be among those taken out; or it is closed, and the outcome,
+//! written before, is there to be read. A caller who leaves a run that goes on is marked in the same list, under
+//! the same mutex, so the same holds for him.
+
+use crate::error::Failure;
+use crate::lane::Placed;
+use crate::state::{Join, Leave, Reading, State, StateWord, Ticket};
+use crate::status::WorkerId;
+use crate::subscribers::{Key, Subscriber, Subscribers, Told};
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{Mutex, OnceLock};
+
+/// The run.
+pub(crate) struct Run<R, T> {
+    request: R,
+    hash: u64,
+    state: StateWord,
+    /// The number of the worker that began it.
+    worker: AtomicU32,
+    /// Where it stands in its lane. Read and written under the queue's lock.
+    position: AtomicU32,
+    outcome: OnceLock<Result<T, Failure>>,
+    subscribers: Mutex<Subscribers>,
+}
+
+const NO_WORKER: u32 = u32::MAX;
+
+/// What a caller's leaving came to.
+pub(crate) enum Left {
+    /// The run is withdrawn, and the caller's to settle.
+    Withdrawn,
+    /// Others go on; these were to be told on the caller's behalf.
+    StillWanted(Told),
+    Running,
+    Settled,
+    /// Somebody else withdrew it and is about to settle it.
+    Settling,
+}
+
+impl<R, T> Run<R, T> {
+    /// A queued run. `is_shared`: whether equal requests may join it.
+    pub(crate) fn new(request: R, hash: u64, is_shared: bool) -> Self {
+        Self {
+            request,
+            hash,
+            state: StateWord::new(is_shared),
+            worker: AtomicU32::new(NO_WORKER),
+            position: AtomicU32::new(0),
+            outcome: OnceLock::new(),
+            subscribers: Mutex::new(Subscribers::new()),
+        }
+    }
+
+    pub(crate) fn request(&self) -> &R {
+        &self.request
+    }
+
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    pub(crate) fn reading(&self) -> Reading {
+        self.state.read()
+    }
+
+    pub(crate) fn state_word(&self) -> &StateWord {
+        &self.state
+    }
+
+    pub(crate) fn join(&self) -> Join {
+        self.state.join()
+    }
+
+    /// A worker takes the run; false if it was withdrawn.
+    pub(crate) fn start(&self, worker: WorkerId) -> bool {
+        // ORDERING: the step of the state word releases it to whoever sees the run running.
+        self.worker.store(worker.0, Ordering::Relaxed);
+        let has_begun = self.state.start();
+        if !has_begun {
+            self.worker.store(NO_WORKER, Ordering::Relaxed);
+        }
+        has_begun
+    }
+
+    pub(crate) fn worker(&self) -> Option<WorkerId> {
+        let number = match self.state.read().phase() {
+            crate::state::Phase::Queued => NO_WORKER,
+            _ => self.worker.load(Ordering::Relaxed),
+        };
+        (number != NO_WORKER).then_some(WorkerId(number))
+    }
+
+    /// The outcome, as the caller of `ticket` sees it.
+    pub(crate) fn outcome_for(&self, ticket: Ticket) -> Option<Result<&T, Failure>> {
+        if self.has_left(ticket) {
+            return Some(Err(Failure::Aborted));
+        }
+        let outcome = self.outcome.get()?;
+        Some(outcome.as_ref().map_err(Failure::clone))
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        self.outcome.get().is_some()
+    }
+
+    pub(crate) fn state_for(&self, ticket: Ticket) -> State {
+        if self.is_settled() || self.has_left(ticket) {
+            return State::Settled;
+        }
+        match self.state.read().phase() {
+            crate::state::Phase::Queued | crate::state::Phase::Withdrawn => State::Queued,
+            crate::state::Phase::Running | crate::state::Phase::Finishing => State::Running,
+        }
+    }
+
+    /// Asks to be told of the outcome. The subscriber comes back if it can be read already.
+    pub(crate) fn subscribe(&self, subscriber: Subscriber) -> Result<Key, Subscriber> {
+        self.subscribers.lock().subscribe(subscriber)
+    }
+
+    /// Asks that a task be woken, under `key` if it has asked before. False: the outcome can be read.
+    pub(crate) fn subscribe_waker(
+        &self,
+        ticket: Ticket,
+        key: &mut Option<Key>,
+        waker: std::task::Waker,
+    ) -> bool {
+        let mut subscribers = self.subscribers.lock();
+        if subscribers.is_closed() {
+            drop(subscribers);
+            return false;
+        }
+        // LOCK: what comes back is foreign, and is dropped after the lock.
+        match *key {
+            Some(key) => {
+                let unused = subscribers.replace_waker(key, waker);
+                drop(subscribers);
+                drop(unused);
+                !self.has_left(ticket)
+            }
+            None => match subscribers.subscribe(Subscriber::Waker { ticket, waker }) {
+                Ok(new) => {
+                    *key = Some(new);
+                    true
+                }
+                Err(unused) => {
+                    drop(subscribers);
+                    drop(unused);
+                    false
+                }
+            },
+        }
+    }
+
+    /// Wants to be told no longer.
+    pub(crate) fn unsubscribe(&self, key: Key) {
+        let unused = self.subscribers.lock().remove(key);
+        // LOCK: released above; what is dropped here is foreign.
+        drop(unused);
+    }
+
+    /// The caller of `ticket` takes his vote back.
+    pub(crate) fn leave(&self, ticket: Ticket) -> Left {
+        // LOCK: whether this caller has left, and that he leaves now, is one step.
+        let mut subscribers = self.subscribers.lock();
+        if subscribers.is_closed() || subscribers.has_left(ticket) {
+            return Left::Settled;
+        }
+        if ticket == Ticket::PINNED {
+            return Left::Running;
+        }
+        match self.state.leave() {
+            Leave::Withdrawn => Left::Withdrawn,
+            Leave::StillWanted => Left::StillWanted(subscribers.leave(ticket)),
+            Leave::Running => Left::Running,
+            Leave::Settling => Left::Settling,
+        }
+    }
+
+    /// Writes the outcome. To be called once, by whoever ended the run.
+    pub(crate) fn settle(&self, outcome: Result<T, Failure>) {
+        let is_first = self.outcome.set(outcome).is_ok();
+        debug_assert!(
+            is_first,
+            "only the winner of the step that ended a run settles it"
+        );
+    }
+
+    /// Takes out all who are to be told. To be called once, when the outcome has been written.
+    pub(crate) fn close(&self) -> Told {
+        self.subscribers.lock().close()
+    }
+
+    /// The outcome itself.
+    pub(crate) fn into_outcome(self) -> (R, Option<Result<T, Failure>>) {
+        (self.request, self.outcome.into_inner())
+    }
+
+    fn has_left(&self, ticket: Ticket) -> bool {
+        self.state.read().some_left() && self.subscribers.lock().has_left(ticket)
+    }
+}
+
+impl<R, T> Placed for Run<R, T> {
+    fn place(&self, position: u32) {
+        // ORDERING: relaxed, here and below: the queue's lock orders them.
+        self.position.store(position, Ordering::Relaxed);
+    }
+
+    fn position(&self) -> u32 {
+        self.position.load(Ordering::Relaxed)
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}

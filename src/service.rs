@@ -1,0 +1,358 @@
+//! The service itself: a face to its parts, with no algorithms of its own.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::blocking::block_on;
+use crate::builder::ProcessorServiceBuilder;
+use crate::current;
+use crate::dispatcher::Dispatcher;
+use crate::error::{QueueError, StartError};
+use crate::handle::{Handle, PromiseOf, PromiseSetOf};
+use crate::map::{Map, MapUnordered};
+use crate::pool::Pool;
+use crate::processor::Processor;
+use crate::status::{ServiceStatus, Settled, Shutdown, ShutdownReport};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, thread};
+
+/// Workers that process requests. Equal requests in flight are processed once.
+///
+/// All methods take `&self` and may be called from any thread, from processors and from callbacks too.
+///
+/// # Dropping
+///
+/// A service that is dropped finishes what was queued, as [`stop`](Self::stop) does; dropped while its thread
+/// unwinds, or after a shutdown that gave up waiting, it discards what has not begun and waits for nobody.
+///
+/// ```
+/// use parallel_workers::{Context, ProcessorService, processor_fn};
+///
+/// let service = ProcessorService::start(2, || processor_fn(|name: &String, _: &Context| format!("Hi {name}")))?;
+/// let one = service.queue_request("Ada".to_string());
+/// let other = service.queue_request("Ada".to_string());
+/// assert_eq!(one.wait()?, "Hi Ada");
+/// assert_eq!(other.wait()?, "Hi Ada");
+/// service.stop();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[doc(alias = "pool")]
+#[doc(alias = "executor")]
+pub struct ProcessorService<P: Processor> {
+    handle: Handle<P>,
+    pool: Pool<P>,
+    window: usize,
+    /// Whether a shutdown gave up waiting for workers.
+    gave_up: AtomicBool,
+}
+
+impl<P: Processor> ProcessorService<P> {
+    /// Starts `workers` workers, each with a processor that `factory` makes on the worker's own thread. For more
+    /// choices, see [`builder`](Self::builder).
+    ///
+    /// # Errors
+    ///
+    /// As [`ProcessorServiceBuilder::start`].
+    pub fn start<F>(workers: usize, factory: F) -> Result<Self, StartError>
+    where
+        F: Fn() -> P + Send + Sync + 'static,
+    {
+        ProcessorServiceBuilder::new()
+            .workers(workers)
+            .start(factory)
+    }
+
+    /// Makes a service step by step. The processor's type follows from the factory that
+    /// [`ProcessorServiceBuilder::start`] takes.
+    pub fn builder() -> ProcessorServiceBuilder<P> {
+        ProcessorServiceBuilder::new()
+    }
+
+    pub(crate) fn new(
+        home: Arc<Dispatcher<P::Request, P::Output>>,
+        pool: Pool<P>,
+        window: usize,
+    ) -> Self {
+        Self {
+            handle: Handle { home },
+            pool,
+            window,
+            gave_up: AtomicBool::new(false),
+        }
+    }
+
+    /// Queues a request, or joins it to an equal one in flight.
+    ///
+    /// After the service was stopped, the promise says [`Failure::Stopped`](crate::Failure::Stopped).
+    ///
+    /// # Blocking
+    ///
+    /// While the queue is full ([`capacity`](ProcessorServiceBuilder::capacity)), but not on a worker of this
+    /// service, nor in one of its callbacks. A request that joins another one never blocks.
+    ///
+    /// # Panics
+    ///
+    /// Where the request's `Hash` or `Eq` does.
+    #[doc(alias = "submit")]
+    #[doc(alias = "spawn")]
+    pub fn queue_request(&self, request: P::Request) -> PromiseOf<P> {
+        self.handle.queue_request(request)
+    }
+
+    /// Queues requests, and gives their promises as a set: one for each, also where they are equal.
+    ///
+    /// The iterator may itself use the service; no lock is held while it is asked.
+    ///
+    /// # Blocking
+    ///
+    /// As [`queue_request`](Self::queue_request), for each.
+    pub fn queue_requests(
+        &self,
+        requests: impl IntoIterator<Item = P::Request>,
+    ) -> PromiseSetOf<P> {
+        self.handle.queue_requests(requests)
+    }
+
+    /// Queues a request that shares its run with nobody.
+    ///
+    /// # Blocking
+    ///
+    /// As [`queue_request`](Self::queue_request).
+    pub fn queue_unshared(&self, request: P::Request) -> PromiseOf<P> {
+        self.handle.queue_unshared(request)
+    }
+
+    /// Queues a request if there is room, now.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Full`] or [`QueueError::Stopped`], with the request.
+    pub fn try_queue_request(
+        &self,
+        request: P::Request,
+    ) -> Result<PromiseOf<P>, QueueError<P::Request>> {
+        self.handle.try_queue_request(request)
+    }
+
+    /// Queues a request if there is room within `timeout`; one that is too long for the clock means for ever.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::TimedOut`] or [`QueueError::Stopped`], with the request, which then never runs.
+    ///
+    /// # Blocking
+    ///
+    /// While the queue is full, for `timeout` at most.
+    pub fn queue_request_timeout(
+        &self,
+        request: P::Request,
+        timeout: Duration,
+    ) -> Result<PromiseOf<P>, QueueError<P::Request>> {
+        self.handle.queue_request_timeout(request, timeout)
+    }
+
+    /// Queues the requests of an iterator as they are needed, and yields their promises, settled, in the same
+    /// order.
+    ///
+    /// It takes no more requests from the iterator ahead of what it has yielded than the
+    /// [`window`](ProcessorServiceBuilder::window) allows, so the iterator may be endless. Dropping the map
+    /// aborts what it queued and nobody else wants.
+    ///
+    /// # Blocking
+    ///
+    /// Each step, until its request has settled.
+    ///
+    /// ```
+    /// use parallel_workers::{Context, ProcessorService, processor_fn};
+    ///
+    /// let service = ProcessorService::start(2, || processor_fn(|n: &u64, _: &Context| n * n))?;
+    /// let squares = service.map(1..).map(|promise| *promise.wait().unwrap());
+    /// assert_eq!(squares.take(5).collect::<Vec<_>>(), [1, 4, 9, 16, 25]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn map<I>(&self, requests: I) -> Map<'_, P, I::IntoIter>
+    where
+        I: IntoIterator<Item = P::Request>,
+    {
+        Map::new(self, requests.into_iter(), self.window)
+    }
+
+    /// As [`map`](Self::map), yielding promises in the order in which they settle.
+    ///
+    /// # Blocking
+    ///
+    /// Each step, until a request has settled.
+    pub fn map_unordered<I>(&self, requests: I) -> MapUnordered<'_, P, I::IntoIter>
+    where
+        I: IntoIterator<Item = P::Request>,
+    {
+        MapUnordered::new(self, requests.into_iter(), self.window)
+    }
+
+    /// A way into the service that does not keep it alive.
+    pub fn handle(&self) -> Handle<P> {
+        self.handle.clone()
+    }
+
+    /// Has the workers begin nothing more; what runs goes on. Requests can be queued. Does nothing once the
+    /// service is being stopped.
+    pub fn pause(&self) {
+        self.home().queue.pause();
+    }
+
+    /// Ends a pause.
+    pub fn resume(&self) {
+        self.home().queue.resume();
+    }
+
+    /// Whether the service is paused.
+    pub fn is_paused(&self) -> bool {
+        self.home().queue.is_paused()
+    }
+
+    /// Waits until nothing is queued and nothing runs, callbacks included. Called inside a worker, what that
+    /// worker has does not count.
+    ///
+    /// # Blocking
+    ///
+    /// Until then; for ever, where the service is paused and not empty.
+    pub fn wait_idle(&self) {
+        let queue = &self.home().queue;
+        let own = current::worker_of(self.home().id);
+        let mut place = None;
+        queue.watch();
+        block_on(|waker| {
+            let allowance = own.as_ref().map_or(0, |worker| worker.held());
+            queue.poll_idle(allowance, &mut place, waker).then_some(())
+        });
+        queue.unwatch(place);
+    }
+
+    /// Refuses new requests, finishes what is queued, and ends the workers. Their processors have been dropped
+    /// when it returns. A paused service is resumed.
+    ///
+    /// While it drains, requests queued by the service's own workers and callbacks are still accepted, so that
+    /// what was begun can be finished.
+    ///
+    /// # Blocking
+    ///
+    /// Until all that is done. On a worker of this service it returns at once, and the rest is done after that.
+    pub fn stop(&self) {
+        self.shutdown(Shutdown::Drain { deadline: None });
+    }
+
+    /// Stops the service, finishing as much as `how` says, and reports what was done. It can be called again, to
+    /// finish less, or to wait for what a deadline left running.
+    ///
+    /// # Blocking
+    ///
+    /// `Drain`, until the deadline at most; `Discard`, until what runs has ended; `Abandon`, not. On a worker of
+    /// this service, never.
+    #[doc(alias = "close")]
+    #[doc(alias = "terminate")]
+    pub fn shutdown(&self, how: Shutdown) -> ShutdownReport {
+        let home = self.home();
+        let before = home.counters.settled();
+        let is_worker = current::is_worker_of(home.id);
+        let mut still_running = 0;
+        match how {
+            Shutdown::Drain { deadline } => {
+                home.set_deadline(deadline);
+                home.drain();
+                if !is_worker && !self.pool.join(deadline) {
+                    home.close();
+                    still_running = self.give_up();
+                }
+            }
+            Shutdown::Discard => {
+                home.close();
+                if !is_worker {
+                    self.pool.join(None);
+                }
+            }
+            Shutdown::Abandon => {
+                home.close();
+                still_running = self.give_up();
+                home.abandon();
+                for worker in home.queue.seats() {
+                    home.queue.unseat(worker.id);
+                    home.counters.depart(worker.id);
+                }
+            }
+        }
+        if is_worker {
+            still_running = self.running();
+        }
+        report(before, home.counters.settled(), how, still_running)
+    }
+
+    /// Figures of the service and its workers, at this moment. Stops nobody.
+    pub fn status(&self) -> ServiceStatus {
+        let home = self.home();
+        ServiceStatus {
+            queued: home.queued(),
+            running: self.running(),
+            settled: home.counters.settled(),
+            coalesced: home.counters.now_coalesced(),
+            callback_panics: home.counters.now_callback_panics(),
+            paused: home.queue.is_paused(),
+            accepting: home.queue.is_open(),
+            workers: home.counters.workers(),
+        }
+    }
+
+    fn home(&self) -> &Arc<Dispatcher<P::Request, P::Output>> {
+        &self.handle.home
+    }
+
+    fn running(&self) -> usize {
+        self.home()
+            .queue
+            .seats()
+            .iter()
+            .map(|worker| worker.held())
+            .sum()
+    }
+
+    fn give_up(&self) -> usize {
+        // ORDERING: relaxed; it is read by the drop, which is after everything else.
+        self.gave_up.store(true, Ordering::Relaxed);
+        self.running()
+    }
+}
+
+impl<P: Processor> Drop for ProcessorService<P> {
+    fn drop(&mut self) {
+        if thread::panicking() || *self.gave_up.get_mut() {
+            self.home().close();
+        } else {
+            self.stop();
+        }
+    }
+}
+
+impl<P: Processor> fmt::Debug for ProcessorService<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = self.status();
+        f.debug_struct("ProcessorService")
+            .field("workers", &status.workers.len())
+            .field("queued", &status.queued)
+            .field("running", &status.running)
+            .field("accepting", &status.accepting)
+            .finish()
+    }
+}
+
+fn report(before: Settled, after: Settled, how: Shutdown, still_running: usize) -> ShutdownReport {
+    let processed = |settled: Settled| settled.outputs + settled.panicked;
+    // What an abandoning shutdown gives up is lost, not finished.
+    let lost = match how {
+        Shutdown::Abandon => 0,
+        _ => after.worker_lost - before.worker_lost,
+    };
+    ShutdownReport {
+        finished: processed(after) - processed(before) + lost,
+        discarded: after.stopped - before.stopped,
+        still_running: still_running as u64,
+    }
+}

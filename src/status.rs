@@ -1,0 +1,242 @@
+//! Plain snapshots of a service and its workers, and how they print.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Names one worker of a service. Never used again for another.
+///
+/// A worker keeps it when its processor is rebuilt after a panic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkerId(pub(crate) u32);
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a worker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WorkerState {
+    /// Its processor is being made, at its start, after a panic, or after a factory that failed.
+    Starting,
+    /// It waits for a request.
+    Idle,
+    /// It has requests.
+    Busy,
+    /// It waits for another request of the service to settle.
+    Blocked,
+}
+
+impl fmt::Display for WorkerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Starting => "starting",
+            Self::Idle => "idle",
+            Self::Busy => "busy",
+            Self::Blocked => "blocked",
+        })
+    }
+}
+
+/// A worker, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkerStatus {
+    /// Names it, for good.
+    pub id: WorkerId,
+    /// The name of its thread.
+    pub name: String,
+    /// What it does.
+    pub state: WorkerState,
+    /// Time since it was started.
+    pub uptime: Duration,
+    /// The part of it in which it had requests.
+    pub busy: Duration,
+    /// The part in which it had none.
+    pub idle: Duration,
+    /// How many outputs it gave, failures among them.
+    pub processed: u64,
+    /// How many of these its processor calls a failure.
+    pub failed: u64,
+    /// How many requests panicked.
+    pub panicked: u64,
+    /// How many times its processor was made again.
+    pub respawns: u64,
+}
+
+impl WorkerStatus {
+    /// The share of its time in which it had requests, from 0 to 1.
+    pub fn utilization(&self) -> f64 {
+        let total = (self.busy + self.idle).as_secs_f64();
+        if total > 0.0 {
+            self.busy.as_secs_f64() / total
+        } else {
+            0.0
+        }
+    }
+
+    /// Its busy time for each request that it finished; zero before the first.
+    pub fn mean_process_time(&self) -> Duration {
+        let finished = self.processed + self.panicked;
+        let nanos = self
+            .busy
+            .as_nanos()
+            .checked_div(u128::from(finished))
+            .unwrap_or(0);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+/// How many runs have settled, by outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Settled {
+    /// With an output, failures among them.
+    pub outputs: u64,
+    /// With an output that the processor calls a failure.
+    pub failed: u64,
+    /// With a panic.
+    pub panicked: u64,
+    /// Because everybody left before they began.
+    pub aborted: u64,
+    /// Because their worker was lost, or none could be made.
+    pub worker_lost: u64,
+    /// Because the service was stopped before they began.
+    pub stopped: u64,
+}
+
+impl Settled {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.outputs + self.panicked + self.aborted + self.worker_lost + self.stopped
+    }
+}
+
+/// A service, at one moment.
+///
+/// The figures are read one after another while the service works on, so a count may be a moment behind
+/// another; none is ever too high. Once nothing is in flight, `settled.total() + coalesced` is the number of
+/// requests accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServiceStatus {
+    /// Requests that wait for a worker.
+    pub queued: usize,
+    /// Requests that workers have.
+    pub running: usize,
+    /// Runs that have ended.
+    pub settled: Settled,
+    /// Requests that shared the run of an equal one.
+    pub coalesced: u64,
+    /// Callbacks that panicked.
+    pub callback_panics: u64,
+    /// Whether the service is paused.
+    pub paused: bool,
+    /// Whether it still takes requests.
+    pub accepting: bool,
+    /// The workers, in the order in which they were added.
+    pub workers: Vec<WorkerStatus>,
+}
+
+/// What a shutdown did, counted in runs, since it was called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Processed to their end, whatever the outcome.
+    pub finished: u64,
+    /// Settled with `Failure::Stopped`, never having begun.
+    pub discarded: u64,
+    /// Still with a worker when the call returned.
+    pub still_running: u64,
+}
+
+/// How much a shutdown finishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Shutdown {
+    /// All that was queued, until `deadline`; what has not begun by then is discarded, and what still runs is
+    /// left to end by itself.
+    Drain {
+        /// When to stop waiting; `None`: never.
+        deadline: Option<std::time::Instant>,
+    },
+    /// What is running. What is queued settles with `Failure::Stopped`.
+    Discard,
+    /// Nothing: what is queued settles with `Failure::Stopped`, what is running with `Failure::WorkerLost`, at
+    /// once. Threads that are still in a request end after it, and nobody waits for them.
+    Abandon,
+}
+
+impl fmt::Display for ServiceStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settled {
+            outputs,
+            failed,
+            panicked,
+            aborted,
+            worker_lost,
+            stopped,
+        } = self.settled;
+        let state = match (self.accepting, self.paused) {
+            (true, false) if self.workers.is_empty() => "no workers: requests wait",
+            (true, false) => "working",
+            (true, true) => "paused",
+            (false, _) => "stopped",
+        };
+        writeln!(
+            f,
+            "{state}: {} queued, {} running, {} coalesced",
+            self.queued, self.running, self.coalesced
+        )?;
+        writeln!(
+            f,
+            "settled: {outputs} outputs ({failed} failed), {panicked} panicked, {aborted} aborted, \
+             {worker_lost} lost, {stopped} stopped"
+        )?;
+        if self.callback_panics > 0 {
+            writeln!(f, "callbacks that panicked: {}", self.callback_panics)?;
+        }
+        if self.workers.is_empty() {
+            return Ok(());
+        }
+        let width = self
+            .workers
+            .iter()
+            .map(|worker| worker.name.len())
+            .max()
+            .unwrap_or(0)
+            .max(4);
+        writeln!(
+            f,
+            "{:>4} {:width$} {:8} {:>9} {:>6} {:>10} {:>8} {:>8} {:>8} {:>10}",
+            "id",
+            "name",
+            "state",
+            "uptime",
+            "busy",
+            "processed",
+            "failed",
+            "panicked",
+            "respawns",
+            "mean"
+        )?;
+        self.workers.iter().try_for_each(|worker| {
+            writeln!(
+                f,
+                "{:>4} {:width$} {:8} {:>8.1}s {:>5.1}% {:>10} {:>8} {:>8} {:>8} {:>10}",
+                worker.id.to_string(),
+                worker.name,
+                worker.state,
+                worker.uptime.as_secs_f64(),
+                worker.utilization() * 100.0,
+                worker.processed,
+                worker.failed,
+                worker.panicked,
+                worker.respawns,
+                format!("{:.1?}", worker.mean_process_time()),
+            )
+        })
+    }
+}
