@@ -19,7 +19,9 @@ use indicatif::{ProgressBar, ProgressIterator, ProgressStyle};
 use parallel_workers::{Context, Failure, ProcessorService, PromiseSet, processor_fn};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let n: u64 = std::env::args().nth(1).map_or(Ok(1_000_000), |n| n.parse())?;
+    let n: u64 = std::env::args()
+        .nth(1)
+        .map_or(Ok(1_000_000), |n| n.parse())?;
     let is_interrupted = Arc::new(AtomicBool::new(false));
     let interrupted = Arc::clone(&is_interrupted);
     ctrlc::set_handler(move || interrupted.store(true, Ordering::Relaxed))?;
@@ -54,13 +56,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     service.stop();
 
     let called_back = called_back.load(Ordering::Relaxed);
-    println!("queued {queued} requests, selected {selected} promises, called back {called_back} times");
+    println!(
+        "queued {queued} requests, selected {selected} promises, called back {called_back} times"
+    );
     let outputs = service.status().settled.outputs;
     let per_second = selected as f64 / seconds;
     println!("outputs {outputs}, aborted {aborted}, in {seconds:.2} s: {per_second:.0} requests/s");
     if let Some(peak) = peak_memory() {
         let each = peak.checked_div(selected).unwrap_or(0);
-        println!("peak memory {} MB, {each} bytes per request", peak / 1_000_000);
+        println!(
+            "peak memory {} MB, {each} bytes per request",
+            peak / 1_000_000
+        );
     }
     Ok(())
 }

@@ -68,7 +68,7 @@ where
         } else {
             Ending::Output
         };
-        self.end(Ok(output), Some(ending));
+        self.end(Ok(output), ending);
     }
 
     /// Calls `process` with the request, and settles with what it returns, or with its panic.
@@ -80,7 +80,7 @@ where
             Ok(output) => self.settle(output),
             Err(panic) => {
                 self.desk.record.spoil();
-                self.end(Err(Failure::Panicked(panic)), Some(Ending::Panicked));
+                self.end(Err(Failure::Panicked(panic)), Ending::Panicked);
             }
         }
     }
@@ -91,18 +91,24 @@ where
             .expect("a job has its run until it ends, which consumes the job")
     }
 
-    fn end(&mut self, outcome: Result<T, Failure>, ending: Option<Ending>) {
+    fn end(&mut self, outcome: Result<T, Failure>, ending: Ending) {
         let Some(entry) = self.entry.take() else {
             return;
         };
         let Desk { home, record } = &*self.desk;
-        match entry.run.state_word().finish() {
-            Some(ended) => {
-                let tally = ending.map_or(Tally::WorkerLost, |ending| Tally::By(record, ending));
-                home.end_running(entry, ended, outcome, tally);
+        let ended = entry.run.state_word().finish();
+        if ended.is_none() || ending == Ending::Dropped {
+            record.count(Ending::Dropped);
+        }
+        match (ended, ending) {
+            (Some(ended), Ending::Dropped) => {
+                home.end_running(entry, ended, outcome, Tally::WorkerLost)
+            }
+            (Some(ended), ending) => {
+                home.end_running(entry, ended, outcome, Tally::By(record, ending))
             }
             // It was given up, and settled by whoever did that.
-            None => discard((entry, outcome)),
+            (None, _) => discard((entry, outcome)),
         }
         home.queue.finished(record);
     }
@@ -114,7 +120,7 @@ where
     T: Send + Sync + 'static,
 {
     fn drop(&mut self) {
-        self.end(Err(Failure::WorkerLost), None);
+        self.end(Err(Failure::WorkerLost), Ending::Dropped);
     }
 }
 

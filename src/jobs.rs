@@ -12,6 +12,7 @@ use crate::dispatcher::Entry;
 use crate::job::{Desk, Job};
 use crate::panic::discard;
 use crate::queue::Popped;
+use crate::record::Ending;
 use crate::sync::Arc;
 
 /// Where a worker gets its jobs from, one worker's own.
@@ -197,6 +198,7 @@ where
             return Some(Job::new(entry, Arc::clone(&self.desk)));
         }
         // It was withdrawn between the queue and here.
+        record.count(Ending::Dropped);
         discard(entry);
         home.queue.finished(record);
         None

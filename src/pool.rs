@@ -1,5 +1,6 @@
 //! The threads of a service: started together, and seen to their end.
 
+use std::hash::Hash;
 use std::task::Waker;
 use std::time::Instant;
 
@@ -81,22 +82,31 @@ impl<P: Processor> Pool<P> {
         let record = Arc::new(WorkerRecord::new(id, name.clone()));
         let desk = Arc::new(Desk {
             home: Arc::clone(&self.home),
-            record,
+            record: Arc::clone(&record),
         });
         let factory = Arc::clone(&self.factory);
         let alive = AliveThread::new(&self.alive);
+        // Before its thread runs, so that workers are listed in the order of their numbers.
+        self.home.counters.arrive(Arc::clone(&record));
+        self.home.queue.seat(record);
         let main = move || {
             // Dropped last, whatever happens before.
             let _alive = alive;
             live::<P>(desk, factory, &begun);
         };
-        let spawned = thread::Builder::new().name(name.clone()).spawn(main);
-        let thread = spawned.map_err(|source| StartError::Thread {
-            worker: name,
-            source,
-        })?;
-        self.threads.lock().push(thread);
-        Ok(())
+        match thread::Builder::new().name(name.clone()).spawn(main) {
+            Ok(thread) => {
+                self.threads.lock().push(thread);
+                Ok(())
+            }
+            Err(source) => {
+                leave(&self.home, id);
+                Err(StartError::Thread {
+                    worker: name,
+                    source,
+                })
+            }
+        }
     }
 }
 
@@ -112,14 +122,21 @@ fn live<P: Processor>(
     match worker.begin() {
         Err(error) => begun.set(Err(error)),
         Ok(processor) => {
-            home.counters.arrive(Arc::clone(record));
-            home.queue.seat(Arc::clone(record));
             begun.set(Ok(()));
             worker.work(processor);
-            home.queue.unseat(record.id);
-            home.counters.depart(record.id);
         }
     }
+    leave(home, record.id);
+}
+
+/// A worker is no more.
+fn leave<R, T>(home: &Dispatcher<R, T>, id: WorkerId)
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    home.queue.unseat(id);
+    home.counters.depart(id);
 }
 
 /// What became of a worker's start.

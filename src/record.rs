@@ -29,6 +29,8 @@ struct Figures {
     outputs: AtomicU64,
     failed: AtomicU64,
     panicked: AtomicU64,
+    /// Jobs that ended without either.
+    dropped: AtomicU64,
     respawns: AtomicU64,
     /// Nanoseconds of busy periods that are over.
     busy: AtomicU64,
@@ -46,6 +48,8 @@ pub(crate) enum Ending {
     Output,
     FailedOutput,
     Panicked,
+    /// Without an outcome of its own.
+    Dropped,
 }
 
 impl WorkerRecord {
@@ -80,6 +84,15 @@ impl WorkerRecord {
         usize::try_from(handed.saturating_sub(finished)).unwrap_or(usize::MAX)
     }
 
+    /// How many of its jobs have not settled: of those it holds, those whose callbacks do not run yet.
+    pub(crate) fn running(&self) -> usize {
+        // Read in this order the difference may be too small for a moment, never too large.
+        let handed = self.figures.handed.load(Ordering::Acquire);
+        let dropped = self.figures.dropped.load(Ordering::Relaxed);
+        let ended = self.outputs() + self.panicked() + dropped;
+        usize::try_from(handed.saturating_sub(ended)).unwrap_or(usize::MAX)
+    }
+
     pub(crate) fn count(&self, ending: Ending) {
         let add = |figure: &AtomicU64| figure.fetch_add(1, Ordering::Relaxed);
         match ending {
@@ -89,6 +102,7 @@ impl WorkerRecord {
                 add(&self.figures.outputs)
             }
             Ending::Panicked => add(&self.figures.panicked),
+            Ending::Dropped => add(&self.figures.dropped),
         };
     }
 
@@ -152,8 +166,10 @@ impl WorkerRecord {
             (true, 0) => WorkerState::Idle,
             (false, 0) => WorkerState::Starting,
         };
-        let uptime = self.born.elapsed();
-        let busy = self.busy().min(uptime);
+        // One reading of the clock for all three, so that busy and idle time add up to the uptime.
+        let now = self.nanos();
+        let uptime = Duration::from_nanos(now);
+        let busy = self.busy_until(now).min(uptime);
         WorkerStatus {
             id: self.id,
             name: self.name.clone(),
@@ -168,7 +184,7 @@ impl WorkerRecord {
         }
     }
 
-    fn busy(&self) -> Duration {
+    fn busy_until(&self, now: u64) -> Duration {
         // A period that ends between the two loads would be counted twice or not at all: read again then.
         let mut period = self.figures.period.load(Ordering::Acquire);
         loop {
@@ -176,7 +192,7 @@ impl WorkerRecord {
             let again = self.figures.period.load(Ordering::Acquire);
             if period == again {
                 let running = if period & 1 == 1 {
-                    self.nanos().saturating_sub(period >> 1)
+                    now.saturating_sub(period >> 1)
                 } else {
                     0
                 };

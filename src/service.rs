@@ -310,7 +310,7 @@ impl<P: Processor> ProcessorService<P> {
             .queue
             .seats()
             .iter()
-            .map(|worker| worker.held())
+            .map(|worker| worker.running())
             .sum()
     }
 

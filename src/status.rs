@@ -124,7 +124,7 @@ impl Settled {
 pub struct ServiceStatus {
     /// Requests that wait for a worker.
     pub queued: usize,
-    /// Requests that workers have.
+    /// Requests that workers process. Callbacks that still run do not count.
     pub running: usize,
     /// Runs that have ended.
     pub settled: Settled,

@@ -16,6 +16,7 @@ use crate::jobs::Jobs;
 use crate::panic::{catch, discard};
 use crate::processor::Processor;
 use crate::queue::Popped;
+use crate::record::Ending;
 use crate::sync::Arc;
 
 /// Makes processors.
@@ -132,6 +133,7 @@ impl<P: Processor> Worker<P> {
             match popped {
                 None => return ControlFlow::Continue(()),
                 Some(Popped::Item(entry)) => {
+                    record.count(Ending::Dropped);
                     if entry.run.state_word().withdraw() {
                         home.end_queued(entry, Failure::WorkerLost);
                     }

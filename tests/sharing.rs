@@ -24,7 +24,10 @@ fn ten_callers_of_one_request_share_one_run_and_its_outcome() {
             std::thread::spawn(move || service.queue_request(7))
         })
         .collect();
-    let promises: Vec<_> = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
+    let promises: Vec<_> = callers
+        .into_iter()
+        .map(|caller| caller.join().unwrap())
+        .collect();
     gated.gate.open();
     for promise in &promises {
         assert_eq!(promise.wait(), Ok(&7));
@@ -78,7 +81,11 @@ fn a_callback_that_queues_the_same_request_gets_a_new_run() {
 #[test]
 fn an_unshared_request_is_never_joined() {
     let (service, gated) = gated(1);
-    let promises = [service.queue_unshared(1), service.queue_unshared(1), service.queue_request(1)];
+    let promises = [
+        service.queue_unshared(1),
+        service.queue_unshared(1),
+        service.queue_request(1),
+    ];
     let joined = service.queue_request(1);
     assert!(promises[0] != promises[1] && promises[1] != promises[2]);
     assert!(joined == promises[2]);
@@ -93,7 +100,11 @@ fn an_unshared_request_is_never_joined() {
 fn while_held_a_request_is_processed_once_however_often_it_is_queued() {
     let gated = Gated::new();
     gated.gate.open();
-    let service = gated.start(ProcessorService::builder().workers(2).share(Share::WhileHeld));
+    let service = gated.start(
+        ProcessorService::builder()
+            .workers(2)
+            .share(Share::WhileHeld),
+    );
     let first = service.queue_request(1);
     first.wait().unwrap();
     for _ in 0..100 {
@@ -136,7 +147,11 @@ fn while_held_keeps_nothing_that_nobody_can_see() {
 fn while_held_the_last_holder_can_take_the_output() {
     let gated = Gated::new();
     gated.gate.open();
-    let service = gated.start(ProcessorService::builder().workers(1).share(Share::WhileHeld));
+    let service = gated.start(
+        ProcessorService::builder()
+            .workers(1)
+            .share(Share::WhileHeld),
+    );
     let first = service.queue_request(1);
     first.wait().unwrap();
     let second = service.queue_request(1);
@@ -168,7 +183,11 @@ impl Processor for Failing {
 
 #[test]
 fn while_held_failures_and_panics_are_not_shared_after_they_settled() {
-    let service = ProcessorService::builder().workers(1).share(Share::WhileHeld).start(|| Failing).unwrap();
+    let service = ProcessorService::builder()
+        .workers(1)
+        .share(Share::WhileHeld)
+        .start(|| Failing)
+        .unwrap();
     for n in [0, 1] {
         let first = service.queue_request(n);
         let _ = first.wait();
@@ -179,7 +198,10 @@ fn while_held_failures_and_panics_are_not_shared_after_they_settled() {
     assert!(service.queue_request(2) == first);
     service.wait_idle();
     let settled = service.status().settled;
-    assert_eq!((settled.outputs, settled.failed, settled.panicked), (3, 2, 2));
+    assert_eq!(
+        (settled.outputs, settled.failed, settled.panicked),
+        (3, 2, 2)
+    );
 }
 
 #[test]
@@ -188,7 +210,11 @@ fn callers_who_share_an_error_all_see_it_and_the_next_one_runs_again() {
     service.pause();
     let promises: Vec<_> = (0..5).map(|_| service.queue_request(0)).collect();
     service.resume();
-    assert!(promises.iter().all(|promise| promise.wait() == Ok(&Err(()))));
+    assert!(
+        promises
+            .iter()
+            .all(|promise| promise.wait() == Ok(&Err(())))
+    );
     service.queue_request(0).wait().unwrap().unwrap_err();
     assert_eq!(service.status().settled.failed, 2);
 }
@@ -202,7 +228,10 @@ fn callers_who_share_a_panic_all_see_it_and_the_key_is_free_at_once() {
     for promise in &promises {
         assert!(matches!(promise.wait(), Err(Failure::Panicked(_))));
     }
-    assert!(matches!(service.queue_request(1).wait(), Err(Failure::Panicked(_))));
+    assert!(matches!(
+        service.queue_request(1).wait(),
+        Err(Failure::Panicked(_))
+    ));
     assert_eq!(service.status().settled.panicked, 2);
 }
 
@@ -218,9 +247,12 @@ impl Hash for Collides {
 
 #[test]
 fn requests_with_the_same_hash_that_are_not_equal_are_never_mixed_up() {
-    let service = ProcessorService::start(2, || processor_fn(|n: &Collides, _: &Context<'_>| n.0)).unwrap();
+    let service =
+        ProcessorService::start(2, || processor_fn(|n: &Collides, _: &Context<'_>| n.0)).unwrap();
     service.pause();
-    let promises: Vec<_> = (0..200).map(|n| service.queue_request(Collides(n % 100))).collect();
+    let promises: Vec<_> = (0..200)
+        .map(|n| service.queue_request(Collides(n % 100)))
+        .collect();
     service.resume();
     for (n, promise) in (0..).zip(&promises) {
         assert_eq!(promise.wait(), Ok(&(n % 100)));
@@ -244,7 +276,9 @@ fn runs_and_joins_add_up_whatever_the_race() {
             })
         })
         .collect();
-    callers.into_iter().for_each(|caller| caller.join().unwrap());
+    callers
+        .into_iter()
+        .for_each(|caller| caller.join().unwrap());
     service.wait_idle();
     let status = service.status();
     assert_eq!(status.settled.total() + status.coalesced, 8_000);
@@ -290,7 +324,11 @@ fn a_panic_in_hash_or_eq_reaches_the_caller_and_harms_nobody() {
         })
         .unwrap();
     let in_eq = Arc::new(AtomicBool::new(false));
-    let evil = |n, in_hash| Evil { n, in_hash, in_eq: Arc::clone(&in_eq) };
+    let evil = |n, in_hash| Evil {
+        n,
+        in_hash,
+        in_eq: Arc::clone(&in_eq),
+    };
     let first = service.queue_request(evil(1, false));
     gate.wait_for(1);
     for _ in 0..10 {
@@ -299,13 +337,20 @@ fn a_panic_in_hash_or_eq_reaches_the_caller_and_harms_nobody() {
         assert!(catch_unwind(AssertUnwindSafe(|| service.queue_request(evil(2, false)))).is_err());
         in_eq.store(false, Ordering::SeqCst);
     }
-    let others: Vec<_> =
-        (2..6).map(|n| service.try_queue_request(evil(n, false)).expect("the panics left room")).collect();
+    let others: Vec<_> = (2..6)
+        .map(|n| {
+            service
+                .try_queue_request(evil(n, false))
+                .expect("the panics left room")
+        })
+        .collect();
     // At the end of a run `Eq` is not asked.
     in_eq.store(true, Ordering::SeqCst);
     gate.open();
     assert_eq!(first.wait(), Ok(&1));
-    others.iter().for_each(|promise| assert!(promise.wait().is_ok()));
+    others
+        .iter()
+        .for_each(|promise| assert!(promise.wait().is_ok()));
 }
 
 #[test]
@@ -354,7 +399,11 @@ fn a_request_queued_after_everybody_left_waits_for_the_old_run_to_end() {
             .start(move || {
                 let (running, gate) = (Arc::clone(&inner_running), inner_gate.clone());
                 processor_fn(move |_: &u32, context: &Context<'_>| {
-                    assert_eq!(running.fetch_add(1, Ordering::SeqCst), 0, "one run at a time");
+                    assert_eq!(
+                        running.fetch_add(1, Ordering::SeqCst),
+                        0,
+                        "one run at a time"
+                    );
                     gate.pass();
                     running.fetch_sub(1, Ordering::SeqCst);
                     context.is_cancelled()
@@ -408,7 +457,10 @@ fn a_set_of_equal_requests_yields_one_promise_for_each() {
     let promises = service.queue_requests([1, 2, 1, 1]);
     assert_eq!(promises.len(), 4);
     service.resume();
-    let mut outputs: Vec<_> = promises.select().map(|promise| *promise.wait().unwrap()).collect();
+    let mut outputs: Vec<_> = promises
+        .select()
+        .map(|promise| *promise.wait().unwrap())
+        .collect();
     outputs.sort_unstable();
     assert_eq!(outputs, [1, 1, 1, 2]);
     assert_eq!(runs(&gated.runs), 2);

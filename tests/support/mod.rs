@@ -1,6 +1,10 @@
 //! What tests wait with: gates that processors stand at, and a clock that ends a test that hangs.
 
-#![allow(dead_code, unreachable_pub, reason = "every test file uses its own part of this")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "every test file uses its own part of this"
+)]
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -8,7 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Once};
 use std::time::Duration;
 
-use parallel_workers::{Context, ProcessorFn, ProcessorService, ProcessorServiceBuilder, processor_fn};
+use parallel_workers::{
+    Context, ProcessorFn, ProcessorService, ProcessorServiceBuilder, processor_fn,
+};
 
 /// No test binary takes longer than this.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -92,7 +98,10 @@ struct GatesState<K> {
 impl<K: Hash + Eq + Clone> Gates<K> {
     pub fn new() -> Self {
         limit_time();
-        let state = GatesState { arrived: HashSet::new(), open: HashSet::new() };
+        let state = GatesState {
+            arrived: HashSet::new(),
+            open: HashSet::new(),
+        };
         Self(Arc::new((Mutex::new(state), Condvar::new())))
     }
 
@@ -139,7 +148,10 @@ pub struct Gated {
 
 impl Gated {
     pub fn new() -> Self {
-        Self { gate: Gate::new(), runs: Runs::default() }
+        Self {
+            gate: Gate::new(),
+            runs: Runs::default(),
+        }
     }
 
     pub fn start(&self, builder: ProcessorServiceBuilder<Numbers>) -> ProcessorService<Numbers> {
