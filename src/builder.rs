@@ -4,12 +4,13 @@ use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::dispatcher::{Dispatcher, Share};
+use crate::dispatcher::Dispatcher;
 use crate::error::{FactoryError, StartError};
 use crate::panic::record_locations;
 use crate::pool::Pool;
 use crate::processor::Processor;
 use crate::service::ProcessorService;
+use crate::share::Share;
 use crate::sync::{Arc, thread};
 use crate::worker::Factory;
 
@@ -146,6 +147,30 @@ impl<P: Processor> ProcessorServiceBuilder<P> {
         let home = Arc::new(Dispatcher::new(capacity, is_paused, share, P::is_failure));
         let pool = Pool::start(Arc::clone(&home), factory, name, workers)?;
         Ok(ProcessorService::new(home, pool, window))
+    }
+}
+
+/// How a service is made.
+impl<P: Processor> ProcessorService<P> {
+    /// Starts `workers` workers, each with a processor that `factory` makes on the worker's own thread. For more
+    /// choices, see [`builder`](Self::builder).
+    ///
+    /// # Errors
+    ///
+    /// As [`ProcessorServiceBuilder::start`].
+    pub fn start<F>(workers: usize, factory: F) -> Result<Self, StartError>
+    where
+        F: Fn() -> P + Send + Sync + 'static,
+    {
+        ProcessorServiceBuilder::new()
+            .workers(workers)
+            .start(factory)
+    }
+
+    /// Makes a service step by step. The processor's type follows from the factory that
+    /// [`ProcessorServiceBuilder::start`] takes.
+    pub fn builder() -> ProcessorServiceBuilder<P> {
+        ProcessorServiceBuilder::new()
     }
 }
 

@@ -15,30 +15,18 @@ use crate::blocking::block_on;
 use crate::counters::{Counters, Tally};
 use crate::current::{self, ServiceId};
 use crate::error::{Failure, QueueError};
-use crate::in_flight::{Admission, Found, Hashed, InFlight, Retire};
+use crate::in_flight::{Admission, Found, Hashed, InFlight};
 use crate::lane::Placed;
 use crate::panic::discard;
 use crate::queue::Queue;
-use crate::room::{Room, Waited};
+use crate::room::{Patience, Place, Room};
 use crate::run::{Left, Run};
+use crate::share::Share;
 use crate::state::{Abort, Join, Phase, Reading, Ticket};
 use crate::status::WorkerId;
 use crate::subscribers::Told;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Arc, Mutex};
-
-/// How long equal requests share one run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Share {
-    /// Until it settles. The next equal request is a new run.
-    #[default]
-    InFlight,
-    /// For as long as anybody holds a promise of it: a request is processed once however often and whenever it
-    /// is queued, and nothing is kept that nobody can see. A run that ended in a [`Failure`], or whose output the
-    /// processor [calls a failure](crate::Processor::is_failure), is not shared after it settled.
-    WhileHeld,
-}
 
 /// A run, and where it belongs.
 pub(crate) struct Entry<R, T> {
@@ -63,13 +51,6 @@ pub(crate) struct Dispatcher<R, T> {
     share: Share,
     is_failure: fn(&T) -> bool,
     hasher: RandomState,
-}
-
-/// How long a caller waits for room.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Patience {
-    None,
-    Until(Option<Instant>),
 }
 
 /// A run and the caller's ticket to it.
@@ -219,7 +200,7 @@ where
             return Ok((entry, Ticket::FIRST));
         }
         self.give_back_place();
-        drop(self.in_flight.retire(&entry, || Retire::Remove));
+        drop(self.in_flight.retire(&entry, || None));
         match Arc::try_unwrap(entry) {
             Ok(entry) => Err(QueueError::Stopped(entry.run.into_outcome().0)),
             Err(entry) => {
@@ -283,7 +264,8 @@ where
         was_left: bool,
         tally: Tally<'_>,
     ) {
-        let keeps = self.share == Share::WhileHeld && tally.is_success();
+        // A processor that was told that nobody wants the output may have given up.
+        let keeps = self.share == Share::WhileHeld && tally.is_success() && !was_left;
         let next = self.leave_table(&entry, was_left, keeps);
         entry.run.settle(outcome);
         self.counters.count(tally);
@@ -306,7 +288,7 @@ where
         was_left: bool,
         keeps: bool,
     ) -> Option<Arc<Entry<R, T>>> {
-        if keeps && !was_left {
+        if keeps {
             return None;
         }
         let mut next = None;
@@ -316,11 +298,7 @@ where
                 // One that was withdrawn is being ended by whoever did that.
                 next = parked.filter(|next| next.run.reading().phase() == Phase::Queued);
             }
-            match &next {
-                Some(next) => Retire::Replace(Arc::clone(next)),
-                None if keeps => Retire::Keep,
-                None => Retire::Remove,
-            }
+            next.clone()
         });
         // `entry` is held by the caller: this is never its last pointer.
         drop(removed);
@@ -491,64 +469,4 @@ impl<R, T> Placed for Arc<Entry<R, T>> {
 
 fn address<R, T>(entry: &Arc<Entry<R, T>>) -> usize {
     Arc::as_ptr(entry).addr()
-}
-
-/// A caller's place in a bounded queue; given back if it is not kept.
-struct Place<'a> {
-    room: Option<&'a Room>,
-    is_taken: bool,
-}
-
-impl<'a> Place<'a> {
-    fn new(room: Option<&'a Room>) -> Self {
-        Self {
-            room,
-            is_taken: false,
-        }
-    }
-
-    fn try_take(&mut self) -> bool {
-        self.is_taken = self.is_taken || self.room.is_none_or(Room::try_take);
-        self.is_taken
-    }
-
-    /// Waits for a place, and gives the request back to be admitted once more: an equal one may have come.
-    fn wait<R>(
-        &mut self,
-        service: ServiceId,
-        patience: Patience,
-        request: R,
-    ) -> Result<R, QueueError<R>> {
-        let Some(room) = self.room else {
-            return Ok(request);
-        };
-        let waited = match patience {
-            Patience::None => return Err(QueueError::Full(request)),
-            _ if current::is_inside(service) => {
-                room.take_anyway();
-                Waited::Granted
-            }
-            Patience::Until(deadline) => room.take(deadline),
-        };
-        match waited {
-            Waited::Granted => {
-                self.is_taken = true;
-                Ok(request)
-            }
-            Waited::TimedOut => Err(QueueError::TimedOut(request)),
-            Waited::Closed => Err(QueueError::Stopped(request)),
-        }
-    }
-
-    fn keep(mut self) {
-        self.room = None;
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        if let (Some(room), true) = (self.room, self.is_taken) {
-            room.give_back();
-        }
-    }
 }

@@ -4,11 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::blocking::deadline_after;
-use crate::dispatcher::{Dispatcher, Patience};
+use crate::dispatcher::Dispatcher;
 use crate::error::QueueError;
 use crate::processor::Processor;
 use crate::promise::Promise;
 use crate::promise_set::PromiseSet;
+use crate::room::Patience;
 use crate::sync::Arc;
 
 /// The promise of a processor's request.

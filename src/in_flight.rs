@@ -47,15 +47,6 @@ pub(crate) enum Found<J> {
     Keep,
 }
 
-/// What becomes of an entry whose run ends.
-pub(crate) enum Retire<E> {
-    Remove,
-    /// Another one takes its place.
-    Replace(Arc<E>),
-    /// It can be joined on.
-    Keep,
-}
-
 impl<E: Hashed> InFlight<E> {
     pub(crate) fn new() -> Self {
         // Enough shards that callers and workers seldom meet in one.
@@ -109,24 +100,24 @@ impl<E: Hashed> InFlight<E> {
         admission
     }
 
-    /// Does with `entry` what `decide` says, if it is there itself; `decide` runs under the shard's lock, and is
-    /// asked in any case. What was taken out is given back.
+    /// Takes `entry` out, if it is there itself; what `successor` gives takes its place. `successor` runs under
+    /// the shard's lock, and is asked in any case. What was taken out is given back.
     pub(crate) fn retire(
         &self,
         entry: &Arc<E>,
-        decide: impl FnOnce() -> Retire<E>,
+        successor: impl FnOnce() -> Option<Arc<E>>,
     ) -> Option<Arc<E>> {
         let hash = entry.hash();
         let mut shard = self.shard(hash).lock();
-        let decision = decide();
-        let found = shard
-            .find_entry(hash, |found| Arc::ptr_eq(found, entry))
-            .ok()?;
-        match decision {
-            Retire::Replace(next) => Some(std::mem::replace(found.into_mut(), next)),
-            Retire::Remove => Some(found.remove().0),
-            Retire::Keep => None,
-        }
+        let successor = successor();
+        let found = shard.find_entry(hash, |found| Arc::ptr_eq(found, entry));
+        let removed = match (found, successor) {
+            (Ok(found), Some(next)) => Some(std::mem::replace(found.into_mut(), next)),
+            (Ok(found), None) => Some(found.remove().0),
+            (Err(_), _) => None,
+        };
+        drop(shard);
+        removed
     }
 
     /// Takes `entry` out, if it is there itself and `condition` holds.

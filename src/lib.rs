@@ -1,40 +1,118 @@
 //! Queue a request, get a promise; equal requests share one.
-mod sync;
+//!
+//! A [`ProcessorService`] owns workers, each with a [`Processor`] of its own, and processes the requests that it is
+//! given: many at once, equal ones in flight only once. Each request gives a [`Promise`], which can be waited
+//! for, awaited, called back from and aborted; a [`PromiseSet`] yields promises in the order in which they settle.
+//!
+//! ```
+//! use parallel_workers::{Context, Processor, ProcessorService};
+//!
+//! struct Greeter;
+//!
+//! impl Processor for Greeter {
+//!     type Request = String;
+//!     type Output = String;
+//!
+//!     fn process(&mut self, name: &String, _: &Context) -> String {
+//!         format!("Hello {name}")
+//!     }
+//! }
+//!
+//! let service = ProcessorService::start(2, || Greeter)?;
+//! let promises = service.queue_requests(["Ada", "Blaise", "Ada"].map(String::from));
+//! for promise in promises.select() {
+//!     println!("{}", promise.wait()?);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What is guaranteed
+//!
+//! 1. **Every promise settles exactly once**, whatever happens: with an output, or with a [`Failure`] that says why
+//!    there is none. Nothing accepted is lost in silence, and nothing waits for ever.
+//! 2. **One run per key at a time.** A request equal to one that is queued or runs joins it, see [`Share`]. Requests
+//!    that are not equal are never mixed up, whatever their hashes.
+//! 3. **Remove, then settle, then notify.** Whoever sees an outcome and queues the same request gets a new run
+//!    (with [`Share::InFlight`]).
+//! 4. **A ticket per caller.** Aborting withdraws one caller's vote; a run is aborted when it has not begun and nobody
+//!    is left who wants it. Who joins at that moment never inherits `Aborted`.
+//! 5. **Dropping a promise is not aborting.**
+//! 6. **Completion order.** A set yields each promise once, as they settle, and frees what it yields.
+//! 7. **Callbacks** run exactly once, outside all locks, in the order of registration; one that panics harms nobody.
+//! 8. **A panic is a value**, [`Failure::Panicked`]; the worker goes on with a new processor.
+//! 9. **Work-conserving.** No request waits while a worker that may run it is idle.
+//! 10. **Stopping is a protocol**, see [`ProcessorService::shutdown`]; everybody who is blocked here is woken.
+//! 11. **Your code is foreign.** Processors, callbacks, `Hash`, `Eq`, `Clone`, `Drop` and wakers may panic, block and
+//!     call back; none of them runs under a lock of this crate, but `Hash` and `Eq`, which poison nothing there.
+//! 12. **No unsafe code.**
+//!
+//! Not promised: that a request which never ends can be ended (its promise can be settled, see
+//! [`Shutdown::Abandon`]), nor that anything survives the end of the process. Where a program is built with
+//! `panic = "abort"`, a panic ends it. Until waiting inside a worker has its spare workers, a processor that waits
+//! for a request of its own service needs a worker that is free to run it.
+//!
+//! # A worker is a processor that runs jobs
+//!
+//! [`Processor::process`] takes one request after another. A processor that batches, runs many requests at once,
+//! or sends them elsewhere overrides [`Processor::run`] and takes [`Job`]s from its [`Jobs`] as it likes. A job is
+//! settled once, from any thread; dropped unsettled, it settles its promise with [`Failure::WorkerLost`], so
+//! whatever becomes of it, nobody is left waiting.
+//!
+//! # How a request travels
+//!
+//! ```text
+//! caller -> queue_request -> in-flight table: join or lead -> queue -> worker -> Processor::run -> Job::settle
+//!                                                                                                      |
+//!              callbacks, blocked threads, tasks, promise sets  <-  subscribers  <-  the run  <--------+
+//! ```
+//!
+//! The source is meant to be read from the bottom of the list of modules up: `sync`, `wakers` and `blocking`; `state`,
+//! `subscribers` and `run`, the one subtle part; `in_flight`, `lane`, `queue` and `room`; `dispatcher`, where all of
+//! these meet; `promise` and `promise_set`; `job`, `jobs`, `processor` and `worker`; `pool`, `builder`, `service`.
 
-mod blocking;
 mod builder;
-mod context;
-mod counters;
-mod current;
-mod dispatcher;
-mod error;
 mod handle;
-mod in_flight;
+mod map;
+mod service;
+
+mod pool;
+mod worker;
+
+mod context;
 mod job;
 mod jobs;
-mod lane;
-mod map;
-mod panic;
-mod pool;
 mod processor;
+
 mod promise;
 mod promise_future;
 mod promise_set;
-mod queue;
-mod ready;
-mod record;
-mod room;
+
+mod dispatcher;
+
 mod run;
-mod service;
+mod subscribers;
+
+mod counters;
+mod in_flight;
+mod lane;
+mod queue;
+mod room;
+
+mod current;
+mod error;
+mod panic;
+mod record;
+mod share;
 mod state;
 mod status;
-mod subscribers;
+
+mod blocking;
+mod ready;
+mod sync;
 mod wakers;
-mod worker;
 
 pub use builder::ProcessorServiceBuilder;
 pub use context::Context;
-pub use dispatcher::Share;
 pub use error::{FactoryError, Failure, QueueError, StartError};
 pub use handle::{Handle, PromiseOf, PromiseSetOf};
 pub use job::Job;
@@ -46,7 +124,13 @@ pub use promise::Promise;
 pub use promise_future::{PromiseFuture, PromiseRefFuture};
 pub use promise_set::{PromiseSet, Select};
 pub use service::ProcessorService;
+pub use share::Share;
 pub use state::{Abort, State};
 pub use status::{
     ServiceStatus, Settled, Shutdown, ShutdownReport, WorkerId, WorkerState, WorkerStatus,
 };
+
+/// The examples of the README are tested with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -9,6 +9,47 @@ use crate::processor::Processor;
 use crate::promise_set::PromiseSet;
 use crate::service::ProcessorService;
 
+/// How iterators are mapped.
+impl<P: Processor> ProcessorService<P> {
+    /// Queues the requests of an iterator as they are needed, and yields their promises, settled, in the same
+    /// order.
+    ///
+    /// It takes no more requests from the iterator ahead of what it has yielded than the
+    /// [`window`](crate::ProcessorServiceBuilder::window) allows, so the iterator may be endless. Dropping the map
+    /// aborts what it queued and nobody else wants.
+    ///
+    /// # Blocking
+    ///
+    /// Each step, until its request has settled.
+    ///
+    /// ```
+    /// use parallel_workers::{Context, ProcessorService, processor_fn};
+    ///
+    /// let service = ProcessorService::start(2, || processor_fn(|n: &u64, _: &Context| n * n))?;
+    /// let squares = service.map(1..).map(|promise| *promise.wait().unwrap());
+    /// assert_eq!(squares.take(5).collect::<Vec<_>>(), [1, 4, 9, 16, 25]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn map<I>(&self, requests: I) -> Map<'_, P, I::IntoIter>
+    where
+        I: IntoIterator<Item = P::Request>,
+    {
+        Map::new(self, requests.into_iter(), self.window)
+    }
+
+    /// As [`map`](Self::map), yielding promises in the order in which they settle.
+    ///
+    /// # Blocking
+    ///
+    /// Each step, until a request has settled.
+    pub fn map_unordered<I>(&self, requests: I) -> MapUnordered<'_, P, I::IntoIter>
+    where
+        I: IntoIterator<Item = P::Request>,
+    {
+        MapUnordered::new(self, requests.into_iter(), self.window)
+    }
+}
+
 /// Settled promises in the order of their requests, see [`ProcessorService::map`].
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct Map<'a, P: Processor, I> {

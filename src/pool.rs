@@ -141,22 +141,28 @@ where
 
 /// What became of a worker's start.
 #[derive(Default)]
-struct Beginning(Mutex<(Option<Result<(), StartError>>, Option<Waker>)>);
+struct Beginning(Mutex<Begun>);
+
+#[derive(Default)]
+struct Begun {
+    result: Option<Result<(), StartError>>,
+    waiting: Option<Waker>,
+}
 
 impl Beginning {
     fn set(&self, result: Result<(), StartError>) {
-        let mut beginning = self.0.lock();
-        beginning.0 = Some(result);
-        let woken = beginning.1.take();
-        drop(beginning);
-        woken.map(crate::wakers::wake);
+        let mut begun = self.0.lock();
+        begun.result = Some(result);
+        let woken = begun.waiting.take();
+        drop(begun);
+        wake_all(woken);
     }
 
     fn wait(&self) -> Result<(), StartError> {
         block_on(|waker| {
-            let mut beginning = self.0.lock();
-            beginning.1 = Some(waker.clone());
-            beginning.0.take()
+            let mut begun = self.0.lock();
+            begun.waiting = Some(waker.clone());
+            begun.result.take()
         })
     }
 }

@@ -1,7 +1,6 @@
 //! What a caller gets for a request: a ticket to its run.
 
 use std::fmt;
-use std::future::IntoFuture;
 use std::hash::Hash;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -9,7 +8,6 @@ use std::time::{Duration, Instant};
 use crate::blocking::{block_on, block_until, deadline_after};
 use crate::dispatcher::{Entry, Ticketed};
 use crate::error::Failure;
-use crate::promise_future::{PromiseFuture, PromiseRefFuture};
 use crate::ready::Ready;
 use crate::state::{Abort, State, Ticket};
 use crate::status::WorkerId;
@@ -254,25 +252,5 @@ impl<R: fmt::Debug, T: fmt::Debug> fmt::Debug for Promise<R, T> {
             None => debug.field("state", &self.state()),
         };
         debug.finish()
-    }
-}
-
-/// Awaiting a promise gives a copy of the outcome.
-impl<R, T: Clone> IntoFuture for Promise<R, T> {
-    type Output = Result<T, Failure>;
-    type IntoFuture = PromiseFuture<R, T>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        PromiseFuture::new(self)
-    }
-}
-
-/// Awaiting a borrowed promise borrows the outcome.
-impl<'a, R, T> IntoFuture for &'a Promise<R, T> {
-    type Output = Result<&'a T, Failure>;
-    type IntoFuture = PromiseRefFuture<'a, R, T>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        PromiseRefFuture::new(self)
     }
 }

@@ -1,13 +1,39 @@
 //! Promises as futures, under any executor.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::error::Failure;
 use crate::promise::Promise;
 use crate::subscribers::Key;
+
+/// Awaiting a promise gives a copy of the outcome.
+impl<R, T: Clone> IntoFuture for Promise<R, T> {
+    type Output = Result<T, Failure>;
+    type IntoFuture = PromiseFuture<R, T>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        PromiseFuture {
+            promise: self,
+            key: None,
+        }
+    }
+}
+
+/// Awaiting a borrowed promise borrows the outcome.
+impl<'a, R, T> IntoFuture for &'a Promise<R, T> {
+    type Output = Result<&'a T, Failure>;
+    type IntoFuture = PromiseRefFuture<'a, R, T>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        PromiseRefFuture {
+            promise: self,
+            key: None,
+        }
+    }
+}
 
 /// The outcome of a borrowed promise, see [`Promise`].
 ///
@@ -18,12 +44,6 @@ use crate::subscribers::Key;
 pub struct PromiseRefFuture<'a, R, T> {
     promise: &'a Promise<R, T>,
     key: Option<Key>,
-}
-
-impl<'a, R, T> PromiseRefFuture<'a, R, T> {
-    pub(crate) fn new(promise: &'a Promise<R, T>) -> Self {
-        Self { promise, key: None }
-    }
 }
 
 impl<'a, R, T> Future for PromiseRefFuture<'a, R, T> {
@@ -60,12 +80,6 @@ impl<R, T> fmt::Debug for PromiseRefFuture<'_, R, T> {
 pub struct PromiseFuture<R, T> {
     promise: Promise<R, T>,
     key: Option<Key>,
-}
-
-impl<R, T> PromiseFuture<R, T> {
-    pub(crate) fn new(promise: Promise<R, T>) -> Self {
-        Self { promise, key: None }
-    }
 }
 
 impl<R, T: Clone> Future for PromiseFuture<R, T> {

@@ -194,16 +194,15 @@ where
 {
     /// Aborts every promise of the set, see [`Promise::abort`]; they are still to be selected.
     pub fn abort_all(&self) {
-        let promises: Vec<_> = self
-            .members
-            .lock()
-            .iter()
-            .map(|(_, member)| member.promise.clone())
-            .collect();
+        let members = self.members.lock();
+        let open = members.iter().map(|(_, member)| &member.promise);
+        let open: Vec<_> = open.filter(|one| !one.is_settled()).cloned().collect();
+        // LOCK: released before anything is aborted, for that runs callbacks.
+        drop(members);
         // The last come first: nobody begins what is behind them.
-        promises.iter().rev().for_each(|promise| {
+        for promise in open.iter().rev() {
             promise.abort();
-        });
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::record::WorkerRecord;
 use crate::status::WorkerId;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex};
-use crate::wakers::{Wakers, wake, wake_all};
+use crate::wakers::{Wakers, wake_all};
 
 /// The queue of one service.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl<I: Placed> Queue<I> {
         let woken = state.next_sleeper();
         // LOCK: released before anybody is woken.
         drop(state);
-        woken.map(wake);
+        wake_all(woken);
         Ok(())
     }
 
@@ -164,7 +164,7 @@ impl<I: Placed> Queue<I> {
         let woken = if has_more { state.next_sleeper() } else { None };
         drop(state);
         drop(unused);
-        woken.map(wake);
+        wake_all(woken);
     }
 
     /// Whether there is something to look for; if not, the worker sleeps until there may be.

@@ -5,8 +5,10 @@ use std::task::Waker;
 use std::time::Instant;
 
 use crate::blocking::block_until;
+use crate::current::{self, ServiceId};
+use crate::error::QueueError;
 use crate::sync::Mutex;
-use crate::wakers::{wake, wake_all};
+use crate::wakers::wake_all;
 
 /// Counts the free places of a queue. A place that is given back goes to whoever has waited longest, and to
 /// nobody who came later.
@@ -75,14 +77,14 @@ impl Room {
         let woken = places.grant();
         // LOCK: released before anybody is woken.
         drop(places);
-        woken.map(wake);
+        wake_all(woken);
     }
 
     /// Nobody waits any more, now or later.
     pub(crate) fn close(&self) {
         let mut places = self.0.lock();
         places.closed = true;
-        let woken = places.waiting.drain(..).map(|(_, waker)| waker).collect();
+        let woken: Vec<_> = places.waiting.drain(..).map(|(_, waker)| waker).collect();
         drop(places);
         wake_all(woken);
     }
@@ -159,6 +161,73 @@ impl Places {
             self.granted.swap_remove(index);
             true
         })
+    }
+}
+
+/// How long a caller waits for room.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    None,
+    Until(Option<Instant>),
+}
+
+/// A caller's place in a bounded queue; given back if it is not kept.
+pub(crate) struct Place<'a> {
+    room: Option<&'a Room>,
+    is_taken: bool,
+}
+
+impl<'a> Place<'a> {
+    pub(crate) fn new(room: Option<&'a Room>) -> Self {
+        Self {
+            room,
+            is_taken: false,
+        }
+    }
+
+    pub(crate) fn try_take(&mut self) -> bool {
+        self.is_taken = self.is_taken || self.room.is_none_or(Room::try_take);
+        self.is_taken
+    }
+
+    /// Waits for a place, and gives the request back to be admitted once more: an equal one may have come.
+    pub(crate) fn wait<R>(
+        &mut self,
+        service: ServiceId,
+        patience: Patience,
+        request: R,
+    ) -> Result<R, QueueError<R>> {
+        let Some(room) = self.room else {
+            return Ok(request);
+        };
+        let waited = match patience {
+            Patience::None => return Err(QueueError::Full(request)),
+            _ if current::is_inside(service) => {
+                room.take_anyway();
+                Waited::Granted
+            }
+            Patience::Until(deadline) => room.take(deadline),
+        };
+        match waited {
+            Waited::Granted => {
+                self.is_taken = true;
+                Ok(request)
+            }
+            Waited::TimedOut => Err(QueueError::TimedOut(request)),
+            Waited::Closed => Err(QueueError::Stopped(request)),
+        }
+    }
+
+    pub(crate) fn keep(mut self) {
+        self.room = None;
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let (Some(room), true) = (self.room, self.is_taken) {
+            room.give_back();
+        }
     }
 }
 

@@ -4,12 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::blocking::block_on;
-use crate::builder::ProcessorServiceBuilder;
 use crate::current;
 use crate::dispatcher::Dispatcher;
-use crate::error::{QueueError, StartError};
+use crate::error::QueueError;
 use crate::handle::{Handle, PromiseOf, PromiseSetOf};
-use crate::map::{Map, MapUnordered};
 use crate::pool::Pool;
 use crate::processor::Processor;
 use crate::status::{ServiceStatus, Settled, Shutdown, ShutdownReport};
@@ -41,33 +39,13 @@ use crate::sync::{Arc, thread};
 pub struct ProcessorService<P: Processor> {
     handle: Handle<P>,
     pool: Pool<P>,
-    window: usize,
+    /// How far a map reads ahead.
+    pub(crate) window: usize,
     /// Whether a shutdown gave up waiting for workers.
     gave_up: AtomicBool,
 }
 
 impl<P: Processor> ProcessorService<P> {
-    /// Starts `workers` workers, each with a processor that `factory` makes on the worker's own thread. For more
-    /// choices, see [`builder`](Self::builder).
-    ///
-    /// # Errors
-    ///
-    /// As [`ProcessorServiceBuilder::start`].
-    pub fn start<F>(workers: usize, factory: F) -> Result<Self, StartError>
-    where
-        F: Fn() -> P + Send + Sync + 'static,
-    {
-        ProcessorServiceBuilder::new()
-            .workers(workers)
-            .start(factory)
-    }
-
-    /// Makes a service step by step. The processor's type follows from the factory that
-    /// [`ProcessorServiceBuilder::start`] takes.
-    pub fn builder() -> ProcessorServiceBuilder<P> {
-        ProcessorServiceBuilder::new()
-    }
-
     pub(crate) fn new(
         home: Arc<Dispatcher<P::Request, P::Output>>,
         pool: Pool<P>,
@@ -87,7 +65,7 @@ impl<P: Processor> ProcessorService<P> {
     ///
     /// # Blocking
     ///
-    /// While the queue is full ([`capacity`](ProcessorServiceBuilder::capacity)), but not on a worker of this
+    /// While the queue is full ([`capacity`](crate::ProcessorServiceBuilder::capacity)), but not on a worker of this
     /// service, nor in one of its callbacks. A request that joins another one never blocks.
     ///
     /// # Panics
@@ -149,44 +127,6 @@ impl<P: Processor> ProcessorService<P> {
         timeout: Duration,
     ) -> Result<PromiseOf<P>, QueueError<P::Request>> {
         self.handle.queue_request_timeout(request, timeout)
-    }
-
-    /// Queues the requests of an iterator as they are needed, and yields their promises, settled, in the same
-    /// order.
-    ///
-    /// It takes no more requests from the iterator ahead of what it has yielded than the
-    /// [`window`](ProcessorServiceBuilder::window) allows, so the iterator may be endless. Dropping the map
-    /// aborts what it queued and nobody else wants.
-    ///
-    /// # Blocking
-    ///
-    /// Each step, until its request has settled.
-    ///
-    /// ```
-    /// use parallel_workers::{Context, ProcessorService, processor_fn};
-    ///
-    /// let service = ProcessorService::start(2, || processor_fn(|n: &u64, _: &Context| n * n))?;
-    /// let squares = service.map(1..).map(|promise| *promise.wait().unwrap());
-    /// assert_eq!(squares.take(5).collect::<Vec<_>>(), [1, 4, 9, 16, 25]);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn map<I>(&self, requests: I) -> Map<'_, P, I::IntoIter>
-    where
-        I: IntoIterator<Item = P::Request>,
-    {
-        Map::new(self, requests.into_iter(), self.window)
-    }
-
-    /// As [`map`](Self::map), yielding promises in the order in which they settle.
-    ///
-    /// # Blocking
-    ///
-    /// Each step, until a request has settled.
-    pub fn map_unordered<I>(&self, requests: I) -> MapUnordered<'_, P, I::IntoIter>
-    where
-        I: IntoIterator<Item = P::Request>,
-    {
-        MapUnordered::new(self, requests.into_iter(), self.window)
     }
 
     /// A way into the service that does not keep it alive.

@@ -173,10 +173,10 @@ impl Subscribers {
     /// Makes room for more than one.
     fn many(&mut self) -> &mut Many {
         if !matches!(self.0, List::Many(_)) {
-            let kept = match std::mem::replace(&mut self.0, List::Empty) {
-                List::One(subscriber) => vec![(0, subscriber)],
-                _ => Vec::new(),
-            };
+            let mut kept = Vec::with_capacity(2);
+            if let List::One(subscriber) = std::mem::replace(&mut self.0, List::Empty) {
+                kept.push((0, subscriber));
+            }
             self.0 = List::Many(Box::new(Many {
                 next: 1,
                 kept: Kept::Few(kept),
@@ -293,15 +293,21 @@ pub(crate) enum Told {
 impl Told {
     /// Wakes those who wait, and gives back the callbacks, in the order in which they were registered.
     pub(crate) fn wake(self) -> Callbacks {
+        let mut callbacks = Callbacks::None;
         match self {
-            Self::Nobody => Callbacks(Vec::new()),
-            Self::One(one) => Callbacks(wake_one(one).into_iter().collect()),
-            Self::All(all) => Callbacks(all.into_iter().filter_map(wake_one).collect()),
+            Self::Nobody => {}
+            Self::One(one) => callbacks.extend(wake_one(one)),
+            Self::All(all) => all
+                .into_iter()
+                .for_each(|one| callbacks.extend(wake_one(one))),
         }
+        callbacks
     }
 }
 
-fn wake_one(subscriber: Subscriber) -> Option<Box<dyn FnOnce() + Send>> {
+type Callback = Box<dyn FnOnce() + Send>;
+
+fn wake_one(subscriber: Subscriber) -> Option<Callback> {
     match subscriber {
         Subscriber::Waker { waker, .. } => wake(waker),
         Subscriber::Member { key, ready, .. } => ready.announce(key),
@@ -312,20 +318,41 @@ fn wake_one(subscriber: Subscriber) -> Option<Box<dyn FnOnce() + Send>> {
 
 /// Callbacks that are due.
 #[must_use = "a callback is owed its call"]
-pub(crate) struct Callbacks(Vec<Box<dyn FnOnce() + Send>>);
+pub(crate) enum Callbacks {
+    None,
+    One(Callback),
+    Many(Vec<Callback>),
+}
 
 impl Callbacks {
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        matches!(self, Self::None)
     }
 
     /// Calls them, and says how many panicked.
     pub(crate) fn call(self) -> u64 {
-        self.0
-            .into_iter()
-            .map(|callback| u64::from(catch(callback).is_err()))
-            .sum()
+        match self {
+            Self::None => 0,
+            Self::One(callback) => call(callback),
+            Self::Many(callbacks) => callbacks.into_iter().map(call).sum(),
+        }
     }
+
+    fn extend(&mut self, callback: Option<Callback>) {
+        let Some(callback) = callback else { return };
+        *self = match std::mem::replace(self, Self::None) {
+            Self::None => Self::One(callback),
+            Self::One(first) => Self::Many(vec![first, callback]),
+            Self::Many(mut all) => {
+                all.push(callback);
+                Self::Many(all)
+            }
+        };
+    }
+}
+
+fn call(callback: Callback) -> u64 {
+    u64::from(catch(callback).is_err())
 }
 
 #[cfg(test)]

@@ -46,10 +46,8 @@ impl Wakers {
 }
 
 /// Wakes every one of them.
-pub(crate) fn wake_all(wakers: Vec<Waker>) {
-    for waker in wakers {
-        wake(waker);
-    }
+pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
+    wakers.into_iter().for_each(wake);
 }
 
 /// Wakes one. A waker is foreign code: one that panics harms nobody else.

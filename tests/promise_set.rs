@@ -18,7 +18,7 @@ fn by_gates(workers: usize) -> (Service, Gates<u32>) {
     let inner = gates.clone();
     let service = ProcessorService::start(workers, move || {
         let gates = inner.clone();
-        let function: Box<dyn FnMut(&u32, &Context<'_>) -> u32> = Box::new(move |n, _| {
+        let function: support::Number = Box::new(move |n, _| {
             gates.pass(n);
             *n
         });

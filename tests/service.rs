@@ -12,7 +12,7 @@ use parallel_workers::{
 use support::{Gate, Gated, Numbers, echo, gated, runs};
 
 fn numbers() -> Numbers {
-    let function: Box<dyn FnMut(&u32, &Context<'_>) -> u32> = Box::new(|n, _| *n);
+    let function: support::Number = Box::new(|n, _| *n);
     processor_fn(function)
 }
 

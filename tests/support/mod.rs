@@ -130,8 +130,11 @@ impl<K: Hash + Eq + Clone> Gates<K> {
     }
 }
 
+/// What such a processor does with a number.
+pub type Number = Box<dyn FnMut(&u32, &Context<'_>) -> u32>;
+
 /// A processor of numbers that gives each number itself, once a gate lets it.
-pub type Numbers = ProcessorFn<u32, u32, Box<dyn FnMut(&u32, &Context<'_>) -> u32>>;
+pub type Numbers = ProcessorFn<u32, u32, Number>;
 
 /// Counts what ran.
 pub type Runs = Arc<AtomicUsize>;
@@ -158,7 +161,7 @@ impl Gated {
         let (gate, runs) = (self.gate.clone(), Arc::clone(&self.runs));
         let service = builder.start(move || {
             let (gate, runs) = (gate.clone(), Arc::clone(&runs));
-            let function: Box<dyn FnMut(&u32, &Context<'_>) -> u32> = Box::new(move |n, _| {
+            let function: Number = Box::new(move |n, _| {
                 runs.fetch_add(1, Ordering::SeqCst);
                 gate.pass();
                 *n
