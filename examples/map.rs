@@ -14,7 +14,10 @@ use std::error::Error;
 use parallel_workers::{Context, ProcessorService, processor_fn};
 
 fn is_prime(n: &u64, _: &Context<'_>) -> bool {
-    *n > 1 && (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0)
+    *n > 1
+        && (2..)
+            .take_while(|d| d * d <= *n)
+            .all(|d| !n.is_multiple_of(d))
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

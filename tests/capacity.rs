@@ -186,7 +186,7 @@ impl Processor for Spreading {
     fn process(&mut self, n: &u32, _: &Context<'_>) -> usize {
         self.gate.pass();
         let handle = self.handle.get().unwrap();
-        let further = (0..*n).map(|m| handle.queue_request(m)).count();
+        let further = handle.queue_requests(0..*n).len();
         for m in 0..*n {
             assert!(handle.queue_request_timeout(m, Duration::ZERO).is_ok());
         }

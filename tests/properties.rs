@@ -71,15 +71,18 @@ impl Processor for Standing {
     }
 }
 
+/// Run and ticket of a callback.
+type CalledBack = (usize, usize);
+
 /// The service, the model, and what is compared.
 struct Bench {
     service: ProcessorService<Standing>,
     begun: Receiver<Begun>,
-    called_back: (Sender<(usize, usize)>, Receiver<(usize, usize)>),
+    called_back: (Sender<CalledBack>, Receiver<CalledBack>),
     promises: Vec<(Seen, Promise<u32, u32>)>,
     set: PromiseSet<u32, u32>,
     model: Model,
-    owed: Vec<(usize, usize)>,
+    owed: Vec<CalledBack>,
 }
 
 impl Bench {
@@ -91,17 +94,7 @@ impl Bench {
             .share(share)
             .start(move || Standing(sender.clone()))
             .unwrap();
-        let model = Model {
-            share,
-            workers,
-            is_paused: false,
-            runs: Vec::new(),
-            queue: VecDeque::new(),
-            shared: HashMap::new(),
-            coalesced: 0,
-            announced: VecDeque::new(),
-            members: Vec::new(),
-        };
+        let model = Model::new(workers, share);
         let (called_back, promises) = (mpsc::channel(), Vec::new());
         let (set, owed) = (PromiseSet::new(), Vec::new());
         Self {

@@ -49,6 +49,20 @@ pub(crate) struct Model {
 }
 
 impl Model {
+    pub(crate) fn new(workers: usize, share: Share) -> Self {
+        Self {
+            share,
+            workers,
+            is_paused: false,
+            runs: Vec::new(),
+            queue: VecDeque::new(),
+            shared: HashMap::new(),
+            coalesced: 0,
+            announced: VecDeque::new(),
+            members: Vec::new(),
+        }
+    }
+
     pub(crate) fn new_run(&mut self, request: u32) -> usize {
         let run = Run {
             request,
