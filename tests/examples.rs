@@ -2,16 +2,12 @@
 
 mod support;
 
-use std::path::PathBuf;
 use std::process::Command;
 
 /// Runs an example that `cargo test` has built, and gives what it printed.
 fn run(name: &str, arguments: &[&str]) -> String {
     support::limit_time();
-    // The test is at target/PROFILE/deps/, the examples at target/PROFILE/examples/.
-    let own = std::env::current_exe().unwrap();
-    let profile = own.parent().and_then(|deps| deps.parent()).unwrap();
-    let example: PathBuf = profile.join("examples").join(name);
+    let example = support::example(name);
     let output = Command::new(&example).args(arguments).output();
     let output = output.unwrap_or_else(|error| {
         panic!(
@@ -62,13 +58,7 @@ fn million_settles_everything_and_ends_when_it_is_interrupted() {
     use std::time::{Duration, Instant};
 
     support::limit_time();
-    let own = std::env::current_exe().unwrap();
-    let example = own
-        .parent()
-        .and_then(|deps| deps.parent())
-        .unwrap()
-        .join("examples/million");
-    let child = Command::new(example)
+    let child = Command::new(support::example("million"))
         .arg("1000000000")
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -212,3 +212,11 @@ impl Drop for Living {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
+
+/// An example that `cargo test` has built.
+pub fn example(name: &str) -> std::path::PathBuf {
+    // The test is at target/PROFILE/deps/, the examples at target/PROFILE/examples/.
+    let own = std::env::current_exe().unwrap();
+    let profile = own.parent().and_then(|deps| deps.parent()).unwrap();
+    profile.join("examples").join(name)
+}
