@@ -171,48 +171,31 @@ pub enum Shutdown {
 
 impl fmt::Display for ServiceStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settled {
-            outputs,
-            failed,
-            panicked,
-            aborted,
-            worker_lost,
-            stopped,
-        } = self.settled;
         let state = match (self.accepting, self.paused) {
             (true, false) if self.workers.is_empty() => "no workers: requests wait",
             (true, false) => "working",
             (true, true) => "paused",
             (false, _) => "stopped",
         };
+        let (queued, running) = (self.queued, self.running);
         writeln!(
             f,
-            "{state}: {} queued, {} running, {} coalesced",
-            self.queued, self.running, self.coalesced
+            "{state}: {queued} queued, {running} running, {} coalesced",
+            self.coalesced
         )?;
-        writeln!(
-            f,
-            "settled: {outputs} outputs ({failed} failed), {panicked} panicked, {aborted} aborted, \
-             {worker_lost} lost, {stopped} stopped"
-        )?;
+        writeln!(f, "settled: {}", self.settled)?;
         if self.callback_panics > 0 {
             writeln!(f, "callbacks that panicked: {}", self.callback_panics)?;
         }
         if self.workers.is_empty() {
             return Ok(());
         }
-        let width = self
+        let names = self
             .workers
             .iter()
-            .map(|worker| worker.name.len())
-            .max()
-            .unwrap_or(0)
-            .max(4);
-        writeln!(
-            f,
-            "{:>4} {:width$} {:8} {:>9} {:>6} {:>10} {:>8} {:>8} {:>8} {:>10}",
-            "id",
-            "name",
+            .map(|worker| worker.name.chars().count());
+        let width = names.max().unwrap_or(0).max("name".len());
+        let head = [
             "state",
             "uptime",
             "busy",
@@ -220,23 +203,77 @@ impl fmt::Display for ServiceStatus {
             "failed",
             "panicked",
             "respawns",
-            "mean"
-        )?;
-        self.workers.iter().try_for_each(|worker| {
-            writeln!(
+            "mean",
+        ];
+        write_row(f, width, "id", "name", head)?;
+        for worker in &self.workers {
+            write_row(
                 f,
-                "{:>4} {:width$} {:8} {:>8.1}s {:>5.1}% {:>10} {:>8} {:>8} {:>8} {:>10}",
-                worker.id.to_string(),
-                worker.name,
-                worker.state,
-                worker.uptime.as_secs_f64(),
-                worker.utilization() * 100.0,
-                worker.processed,
-                worker.failed,
-                worker.panicked,
-                worker.respawns,
-                format!("{:.1?}", worker.mean_process_time()),
-            )
-        })
+                width,
+                &worker.id.to_string(),
+                &worker.name,
+                worker.cells().each_ref(),
+            )?;
+        }
+        Ok(())
     }
+}
+
+impl fmt::Display for Settled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            outputs,
+            failed,
+            panicked,
+            aborted,
+            worker_lost,
+            stopped,
+        } = self;
+        write!(
+            f,
+            "{outputs} outputs ({failed} failed), {panicked} panicked, {aborted} aborted, \
+             {worker_lost} lost, {stopped} stopped"
+        )
+    }
+}
+
+impl WorkerStatus {
+    /// What stands behind its name in the table.
+    fn cells(&self) -> [String; 8] {
+        [
+            self.state.to_string(),
+            format!("{:.1}s", self.uptime.as_secs_f64()),
+            format!("{:.1}%", self.utilization() * 100.0),
+            self.processed.to_string(),
+            self.failed.to_string(),
+            self.panicked.to_string(),
+            self.respawns.to_string(),
+            format!("{:.1?}", self.mean_process_time()),
+        ]
+    }
+}
+
+/// Words to the left, figures to the right.
+fn write_row(
+    f: &mut fmt::Formatter<'_>,
+    width: usize,
+    id: &str,
+    name: &str,
+    cells: [impl AsRef<str>; 8],
+) -> fmt::Result {
+    let [
+        state,
+        uptime,
+        busy,
+        processed,
+        failed,
+        panicked,
+        respawns,
+        mean,
+    ] = cells.each_ref().map(AsRef::as_ref);
+    write!(
+        f,
+        "{id:>4} {name:width$} {state:8} {uptime:>9} {busy:>6} {processed:>10}"
+    )?;
+    writeln!(f, " {failed:>8} {panicked:>8} {respawns:>8} {mean:>10}")
 }

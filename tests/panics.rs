@@ -271,10 +271,12 @@ fn an_output_whose_drop_panics_reaches_only_who_drops_it() {
     }
     let service =
         ProcessorService::start(1, || processor_fn(|_: &u32, _: &Context<'_>| Bomb)).unwrap();
-    // Dropped by the worker, which goes on.
+    // Dropped by the worker, which goes on: nobody holds the promises when it begins.
+    service.pause();
     for n in 0..10 {
         drop(service.queue_request(n));
     }
+    service.resume();
     service.wait_idle();
     let held = service.queue_request(100);
     held.wait().unwrap();

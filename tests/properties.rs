@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use model::{Model, Phase, Seen};
 use parallel_workers::{
-    Context, Failure, Processor, ProcessorService, Promise, PromiseSet, Share, State,
+    Context, Failure, Processor, ProcessorService, Promise, PromiseSet, Share, State, WorkerState,
+    WorkerStatus,
 };
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::test_runner::Config;
@@ -168,6 +169,7 @@ impl Bench {
         }
         self.await_beginnings();
         self.await_callbacks();
+        self.await_workers();
         self.compare();
     }
 
@@ -245,6 +247,22 @@ impl Bench {
             due.remove(index.expect("each is called back once, when it settles"));
         }
         assert!(self.called_back.1.try_recv().is_err(), "and nobody else");
+    }
+
+    /// A callback's own promise is held until it has returned, and its worker is busy as long.
+    fn await_workers(&self) {
+        let is_busy = |worker: &WorkerStatus| worker.state == WorkerState::Busy;
+        let busy = || {
+            self.service
+                .status()
+                .workers
+                .iter()
+                .filter(|worker| is_busy(worker))
+                .count()
+        };
+        while busy() > self.model.running() {
+            std::thread::yield_now();
+        }
     }
 
     fn check(&self, seen: Seen, promise: &Promise<u32, u32>) {

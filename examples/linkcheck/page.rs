@@ -143,32 +143,10 @@ impl Reader {
     }
 
     fn page(&mut self, path: &str) -> Html {
-        let mut outgoing = Outgoing::default();
-        let mut external = 0;
-        let mut places: HashMap<PagePath, usize, RandomState> = HashMap::default();
-        let base = self.found.base.as_deref();
-        for (start, end, uses) in &self.found.links {
-            let href = &self.found.hrefs[*start..*end];
-            match resolve(path, base, href) {
-                Target::External => external += uses,
-                Target::Outside => outgoing.outside.push(text(href).into()),
-                Target::Inside { path, fragment } => {
-                    let target = intern(&mut self.paths, path);
-                    let fragment = fragment.filter(|_| self.has_fragments);
-                    let place = *places.entry(Arc::clone(&target)).or_insert_with(|| {
-                        outgoing.targets.push((target, Vec::new()));
-                        outgoing.targets.len() - 1
-                    });
-                    let link = Link {
-                        href: text(href),
-                        fragment: Fragment::of(fragment),
-                    };
-                    outgoing.targets[place].1.push(link);
-                }
-            }
-        }
-        let redirect = match self
-            .found
+        let (outgoing, external) = self.outgoing(path);
+        let found = &mut self.found;
+        let base = found.base.as_deref();
+        let redirect = match found
             .redirect
             .as_deref()
             .map(|href| resolve(path, base, href))
@@ -176,18 +154,48 @@ impl Reader {
             Some(Target::Inside { path, .. }) => Some(intern(&mut self.paths, path)),
             _ => None,
         };
-        self.found.anchors.sort_unstable();
-        self.found.anchors.dedup();
+        found.anchors.sort_unstable();
+        found.anchors.dedup();
         Html {
-            anchors: self.found.anchors.as_slice().into(),
-            lines: self.found.lines,
+            anchors: found.anchors.as_slice().into(),
+            lines: found.lines,
             redirect,
             bytes: self.html.len() as u64,
-            links: self.found.uses,
+            links: found.uses,
             external,
             outgoing: Mutex::new(Some(outgoing)),
             is_followed: AtomicBool::new(false),
         }
+    }
+
+    /// The links that were found, by where they lead, and how many lead elsewhere.
+    fn outgoing(&mut self, path: &str) -> (Outgoing, u64) {
+        let mut outgoing = Outgoing::default();
+        let mut external = 0;
+        let mut places: HashMap<PagePath, usize, RandomState> = HashMap::default();
+        let base = self.found.base.as_deref();
+        for (start, end, uses) in &self.found.links {
+            let href = &self.found.hrefs[*start..*end];
+            let (target, fragment) = match resolve(path, base, href) {
+                Target::Inside { path, fragment } => (intern(&mut self.paths, path), fragment),
+                Target::Outside => {
+                    outgoing.outside.push(text(href).into());
+                    continue;
+                }
+                Target::External => {
+                    external += uses;
+                    continue;
+                }
+            };
+            let fragment = Fragment::of(fragment.filter(|_| self.has_fragments));
+            let place = *places.entry(Arc::clone(&target)).or_insert_with(|| {
+                outgoing.targets.push((target, Vec::new()));
+                outgoing.targets.len() - 1
+            });
+            let href = text(href);
+            outgoing.targets[place].1.push(Link { href, fragment });
+        }
+        (outgoing, external)
     }
 }
 
