@@ -15,9 +15,8 @@ use indicatif::{ProgressBar, ProgressIterator};
 use parallel_workers::{Context, ProcessorService, PromiseSet, processor_fn};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let n: u64 = std::env::args()
-        .nth(1)
-        .map_or(Ok(1_000_000), |n| n.parse())?;
+    let first = std::env::args().nth(1);
+    let n: u64 = first.map_or(Ok(1_000_000), |n| n.parse())?;
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))?;
@@ -31,22 +30,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         promises.insert(promise);
     }
     let queued = promises.len() as u64;
-    let bar = ProgressBar::new(queued);
-    if promises
-        .select()
-        .progress_with(bar)
-        .any(|_| is_interrupted())
-    {
+    let mut selected = promises.select().progress_with(ProgressBar::new(queued));
+    if selected.any(|_| is_interrupted()) {
         promises.abort_all();
     }
     let per_second = queued as f64 / begin.elapsed().as_secs_f64();
     service.stop();
     // The program ends: freeing millions of promises one by one would only hold it up.
     std::mem::forget(promises);
-    let (settled, called_back) = (
-        service.status().settled,
-        called_back.load(Ordering::Relaxed),
-    );
+    let settled = service.status().settled;
+    let called_back = called_back.load(Ordering::Relaxed);
     println!("queued {queued}, called back {called_back}: {settled}");
     let peak = peak_memory();
     let (megabytes, each) = (peak / 1_000_000, peak / queued.max(1));
