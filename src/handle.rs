@@ -29,9 +29,10 @@ pub type PromiseSetOf<P> = PromiseSet<<P as Processor>::Request, <P as Processor
 ///
 /// let service = ProcessorService::start(1, || processor_fn(|n: &u64, _: &Context| n + 1))?;
 /// let handle = service.handle();
-/// let promise = handle.queue_request(1);
-/// promise.on_settled(move |one| {
-///     handle.queue_request(**one.try_result().as_ref().unwrap().as_ref().unwrap());
+/// handle.clone().queue_request(1).on_settled(move |one| {
+///     if let Ok(two) = one.wait() {
+///         handle.queue_request(*two);
+///     }
 /// });
 /// service.stop();
 /// assert_eq!(service.status().settled.outputs, 2);

@@ -209,8 +209,9 @@ where
 /// Leaves nothing behind in the runs of promises that were not yielded.
 impl<R, T> Drop for PromiseSet<R, T> {
     fn drop(&mut self) {
-        for member in std::mem::take(&mut *self.members.lock()) {
-            let (_, Member { promise, key }) = member;
+        // LOCK: released before any promise is dropped, and the user's values with it.
+        let members = std::mem::take(&mut *self.members.lock());
+        for (_, Member { promise, key }) in members {
             if let Some(key) = key {
                 promise.unsubscribe(key);
             }

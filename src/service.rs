@@ -187,7 +187,7 @@ impl<P: Processor> ProcessorService<P> {
     /// # Blocking
     ///
     /// `Drain`, until the deadline at most; `Discard`, until what runs has ended; `Abandon`, not. On a worker of
-    /// this service, never.
+    /// this service, never: there a drain goes on after the call, and nobody keeps its deadline.
     #[doc(alias = "close")]
     #[doc(alias = "terminate")]
     pub fn shutdown(&self, how: Shutdown) -> ShutdownReport {
