@@ -22,7 +22,7 @@ use crate::queue::Queue;
 use crate::room::{Patience, Place, Room};
 use crate::run::{Left, Run};
 use crate::share::Share;
-use crate::state::{Abort, Join, Phase, Reading, Ticket};
+use crate::state::{Abort, Join, Reading, Ticket};
 use crate::status::WorkerId;
 use crate::subscribers::Told;
 use crate::sync::atomic::{AtomicU32, Ordering};
@@ -97,7 +97,8 @@ where
             match self.admit(request, hash, is_shared, &mut place) {
                 Admission::Joined(ticketed, duplicate) => {
                     self.counters.coalesced();
-                    drop(duplicate);
+                    // A panic in its `Drop` would lose the ticket.
+                    discard(duplicate);
                     return Ok(ticketed);
                 }
                 Admission::Leads(entry) => {
@@ -291,18 +292,21 @@ where
         if keeps {
             return None;
         }
-        let mut next = None;
+        let mut parked = None;
+        let mut is_next = false;
         let removed = self.in_flight.retire(entry, || {
             if was_left {
-                let parked = self.parked.lock().remove(&address(entry));
-                // One that was withdrawn is being ended by whoever did that.
-                next = parked.filter(|next| next.run.reading().phase() == Phase::Queued);
+                parked = self.parked.lock().remove(&address(entry));
             }
-            next.clone()
+            // One that was withdrawn is being ended by whoever did that.
+            let next = parked.as_ref().filter(|next| next.run.is_queued());
+            is_next = next.is_some();
+            next.cloned()
         });
-        // `entry` is held by the caller: this is never its last pointer.
+        // `entry` is held by the caller: this is never its last pointer. What was parked may be at its last, and is
+        // dropped here, where no lock is held.
         drop(removed);
-        next
+        parked.filter(|_| is_next)
     }
 
     fn unpark(&self, entry: &Arc<Entry<R, T>>) -> Option<Arc<Entry<R, T>>> {

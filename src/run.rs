@@ -16,7 +16,7 @@
 
 use crate::error::Failure;
 use crate::lane::Placed;
-use crate::state::{Join, Leave, Reading, State, StateWord, Ticket};
+use crate::state::{Join, Leave, Phase, Reading, State, StateWord, Ticket};
 use crate::status::WorkerId;
 use crate::subscribers::{Key, Subscriber, Subscribers, Told};
 use crate::sync::atomic::{AtomicU32, Ordering};
@@ -75,6 +75,11 @@ impl<R, T> Run<R, T> {
         self.state.read()
     }
 
+    /// Whether nobody has begun it, and it has not been withdrawn.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.state.read().phase() == Phase::Queued
+    }
+
     pub(crate) fn state_word(&self) -> &StateWord {
         &self.state
     }
@@ -96,7 +101,7 @@ impl<R, T> Run<R, T> {
 
     pub(crate) fn worker(&self) -> Option<WorkerId> {
         let number = match self.state.read().phase() {
-            crate::state::Phase::Queued => NO_WORKER,
+            Phase::Queued => NO_WORKER,
             _ => self.worker.load(Ordering::Relaxed),
         };
         (number != NO_WORKER).then_some(WorkerId(number))
@@ -120,8 +125,8 @@ impl<R, T> Run<R, T> {
             return State::Settled;
         }
         match self.state.read().phase() {
-            crate::state::Phase::Queued | crate::state::Phase::Withdrawn => State::Queued,
-            crate::state::Phase::Running | crate::state::Phase::Finishing => State::Running,
+            Phase::Queued | Phase::Withdrawn => State::Queued,
+            Phase::Running | Phase::Finishing => State::Running,
         }
     }
 

@@ -466,3 +466,29 @@ fn a_set_of_equal_requests_yields_one_promise_for_each() {
     assert_eq!(runs(&gated.runs), 2);
     assert!(PromiseSet::<u32, u32>::new().is_empty());
 }
+
+#[test]
+fn a_duplicate_whose_drop_panics_does_not_cost_its_caller_the_promise() {
+    #[derive(PartialEq, Eq, Hash)]
+    struct Grumbling(u32);
+    impl Drop for Grumbling {
+        fn drop(&mut self) {
+            assert!(
+                std::thread::panicking(),
+                "a request that panics when dropped"
+            );
+        }
+    }
+    let service = ProcessorService::builder()
+        .workers(1)
+        .share(Share::WhileHeld)
+        .start(|| processor_fn(|request: &Grumbling, _: &Context<'_>| request.0))
+        .unwrap();
+    let first = service.queue_request(Grumbling(1));
+    let second = service.queue_request(Grumbling(1));
+    assert!(first == second);
+    assert_eq!(second.wait(), Ok(&1));
+    drop(second);
+    service.wait_idle();
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(first))).is_err());
+}
