@@ -3,31 +3,39 @@
 //! `cargo run --example select`
 //!
 //! ```text
-//! queued: 30 ms, 10 ms, 20 ms
-//! 10 ms is done, 2 to come
-//! 20 ms is done, 1 to come
-//! 30 ms is done, 0 to come
+//! three runners start: 3, 1, 2
+//! 1 is home, 2 still run
+//! 2 is home, 1 still run
+//! 3 is home, 0 still run
 //! all at once: [1, 2, 3]
 //! ```
 
 use std::error::Error;
-use std::thread::sleep;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::yield_now;
 
 use parallel_workers::{Context, ProcessorService, processor_fn};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let service = ProcessorService::start(3, || {
-        processor_fn(|millis: &u64, _: &Context<'_>| {
-            sleep(Duration::from_millis(*millis));
-            *millis
+    let home = Arc::new(AtomicU64::new(0));
+    let finish = Arc::clone(&home);
+    let service = ProcessorService::start(3, move || {
+        let home = Arc::clone(&home);
+        processor_fn(move |place: &u64, _: &Context<'_>| {
+            // Each runs until those before it are home.
+            while home.load(Ordering::SeqCst) + 1 < *place {
+                yield_now();
+            }
+            *place
         })
     })?;
 
-    println!("queued: 30 ms, 10 ms, 20 ms");
-    let promises = service.queue_requests([30, 10, 20]);
+    println!("three runners start: 3, 1, 2");
+    let promises = service.queue_requests([3, 1, 2]);
     for promise in promises.select() {
-        println!("{} ms is done, {} to come", promise.wait()?, promises.len());
+        println!("{} is home, {} still run", promise.wait()?, promises.len());
+        finish.fetch_add(1, Ordering::SeqCst);
     }
 
     let promises = service.queue_requests([3, 1, 2]);
