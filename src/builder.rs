@@ -11,8 +11,8 @@ use crate::pool::Pool;
 use crate::processor::Processor;
 use crate::service::ProcessorService;
 use crate::share::Share;
+use crate::supervisor::Factory;
 use crate::sync::{Arc, thread};
-use crate::worker::Factory;
 
 /// Makes a [`ProcessorService`]. Setters cannot fail; [`start`](Self::start) checks everything.
 ///

@@ -98,9 +98,16 @@ impl Counters {
     }
 
     /// The workers that have not come to their end, in the order in which they began.
+    pub(crate) fn present(&self) -> Vec<Arc<WorkerRecord>> {
+        self.roll.lock().present.clone()
+    }
+
+    /// How these are.
     pub(crate) fn workers(&self) -> Vec<WorkerStatus> {
-        let present = self.roll.lock().present.clone();
-        present.iter().map(|worker| worker.status()).collect()
+        self.present()
+            .iter()
+            .map(|worker| worker.status())
+            .collect()
     }
 }
 

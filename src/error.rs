@@ -86,7 +86,7 @@ impl<R> fmt::Debug for QueueError<R> {
 /// An error of the user's factory, whatever its type.
 pub type FactoryError = Box<dyn Error + Send + Sync>;
 
-/// Why a service could not be started. Nothing is left running.
+/// Why a service, or a worker, could not be started. Nothing is left running of what was to be started.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -99,6 +99,24 @@ pub enum StartError {
     /// `window(0)`: `map` could never take an item from its input.
     #[error("a map needs a window of at least one request: call `window(1)` or more")]
     NoWindow,
+    /// Another worker of the service has that name.
+    #[error("there is a worker {worker:?} already; names are unique, choose another one")]
+    NameTaken {
+        /// The name.
+        worker: String,
+    },
+    /// A thread cannot be named so.
+    #[error("a worker cannot be named {worker:?}: there is a zero byte in it")]
+    BadName {
+        /// The name.
+        worker: String,
+    },
+    /// The service has been stopped, or is stopping.
+    #[error("the service is stopped, so worker {worker:?} would have nothing to do")]
+    Stopped {
+        /// The name of the worker.
+        worker: String,
+    },
     /// The operating system refused a thread.
     #[error("could not start the thread of worker {worker:?}; try fewer workers")]
     Thread {

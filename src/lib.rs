@@ -74,9 +74,10 @@ mod builder;
 mod handle;
 mod map;
 mod service;
+mod worker;
 
 mod pool;
-mod worker;
+mod supervisor;
 
 mod context;
 mod job;
@@ -129,6 +130,7 @@ pub use state::{Abort, State};
 pub use status::{
     ServiceStatus, Settled, Shutdown, ShutdownReport, WorkerId, WorkerState, WorkerStatus,
 };
+pub use worker::Worker;
 
 /// The examples of the README are tested with the documentation's.
 #[cfg(doctest)]

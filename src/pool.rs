@@ -12,52 +12,92 @@ use crate::job::Desk;
 use crate::processor::Processor;
 use crate::record::WorkerRecord;
 use crate::status::WorkerId;
+use crate::supervisor::{Factory, Supervisor};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Arc, Mutex};
 use crate::wakers::{Wakers, wake_all};
-use crate::worker::{Factory, Worker};
 
 /// The workers of one service.
 pub(crate) struct Pool<P: Processor> {
     home: Arc<Dispatcher<P::Request, P::Output>>,
     factory: Arc<Factory<P>>,
-    /// Numbers the workers, and names them: `name-0`, `name-1`, and so on.
+    /// What workers without a name of their own are named after.
     name: String,
+    /// The number of the next worker. Held while workers come or are told to go, so that names stay unique and
+    /// counts right; not while a processor is made.
     next: Mutex<u32>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     alive: Arc<Alive>,
 }
 
+/// A worker whose thread has been started.
+struct Started {
+    record: Arc<WorkerRecord>,
+    beginning: Arc<Beginning>,
+}
+
 impl<P: Processor> Pool<P> {
-    /// Starts `n` workers; when it returns, each has its processor. If one cannot be had, all are ended.
+    /// Starts a service's first `n` workers. If one cannot be had, all are ended.
     pub(crate) fn start(
         home: Arc<Dispatcher<P::Request, P::Output>>,
         factory: Arc<Factory<P>>,
         name: String,
         n: usize,
     ) -> Result<Self, StartError> {
-        let alive = Arc::default();
         let pool = Self {
             home,
             factory,
             name,
             next: Mutex::new(0),
             threads: Mutex::default(),
-            alive,
+            alive: Arc::default(),
         };
-        let beginnings: Vec<_> = (0..n).map(|_| Arc::new(Beginning::default())).collect();
-        let spawned: Result<(), _> = beginnings
-            .iter()
-            .try_for_each(|begun| pool.spawn(Arc::clone(begun)));
-        let started = spawned.and_then(|()| beginnings.iter().try_for_each(|begun| begun.wait()));
-        match started {
-            Ok(()) => Ok(pool),
+        match pool.add(n) {
+            Ok(_) => Ok(pool),
             Err(error) => {
                 pool.home.close();
                 pool.join(None);
                 Err(error)
             }
         }
+    }
+
+    /// Adds `n` workers; when it returns, each has its processor. If one cannot be had, none of them stays.
+    pub(crate) fn add(&self, n: usize) -> Result<Vec<WorkerId>, StartError> {
+        let mut next = self.next.lock();
+        let started = self.spawn_many(&mut next, n);
+        drop(next);
+        self.await_all(started)
+    }
+
+    /// Adds a worker with a name of its own.
+    pub(crate) fn add_named(&self, name: String) -> Result<WorkerId, StartError> {
+        let mut next = self.next.lock();
+        if self.is_taken(&name) {
+            return Err(StartError::NameTaken { worker: name });
+        }
+        let started = self.spawn(&mut next, name)?;
+        drop(next);
+        let id = started.record.id;
+        self.await_all((vec![started], Ok(()))).map(|_| id)
+    }
+
+    /// Adds workers, or tells the youngest to leave, until there are `n`.
+    pub(crate) fn resize(&self, n: usize) -> Result<(), StartError> {
+        let mut next = self.next.lock();
+        let staying = self.home.counters.present();
+        let staying: Vec<_> = staying
+            .iter()
+            .filter(|worker| !worker.is_retired())
+            .collect();
+        staying
+            .iter()
+            .skip(n)
+            .for_each(|worker| _ = retire(&self.home, worker));
+        let missing = n.saturating_sub(staying.len());
+        let started = self.spawn_many(&mut next, missing);
+        drop(next);
+        self.await_all(started).map(drop)
     }
 
     /// Whether all threads have come to their end by `deadline`.
@@ -72,23 +112,64 @@ impl<P: Processor> Pool<P> {
         is_over
     }
 
-    fn spawn(&self, begun: Arc<Beginning>) -> Result<(), StartError> {
-        let mut next = self.next.lock();
-        let id = WorkerId(*next);
-        let name = format!("{}-{}", self.name, *next);
-        *next += 1;
-        drop(next);
+    /// Those that could be started, and why the next one could not.
+    fn spawn_many(&self, next: &mut u32, n: usize) -> (Vec<Started>, Result<(), StartError>) {
+        let mut started = Vec::new();
+        for _ in 0..n {
+            while self.is_taken(&format!("{}-{next}", self.name)) {
+                *next += 1;
+            }
+            match self.spawn(next, format!("{}-{next}", self.name)) {
+                Ok(worker) => started.push(worker),
+                Err(error) => return (started, Err(error)),
+            }
+        }
+        (started, Ok(()))
+    }
 
-        let record = Arc::new(WorkerRecord::new(id, name.clone()));
+    fn await_all(
+        &self,
+        (started, spawned): (Vec<Started>, Result<(), StartError>),
+    ) -> Result<Vec<WorkerId>, StartError> {
+        let begun = spawned.and_then(|()| started.iter().try_for_each(|one| one.beginning.wait()));
+        match begun {
+            Ok(()) => Ok(started.iter().map(|one| one.record.id).collect()),
+            Err(error) => {
+                started
+                    .iter()
+                    .for_each(|one| _ = retire(&self.home, &one.record));
+                Err(error)
+            }
+        }
+    }
+
+    fn is_taken(&self, name: &str) -> bool {
+        self.home
+            .counters
+            .present()
+            .iter()
+            .any(|worker| worker.name == name)
+    }
+
+    fn spawn(&self, next: &mut u32, name: String) -> Result<Started, StartError> {
+        if name.contains('\0') {
+            return Err(StartError::BadName { worker: name });
+        }
+        if !self.home.queue.is_open() {
+            return Err(StartError::Stopped { worker: name });
+        }
+        let record = Arc::new(WorkerRecord::new(WorkerId(*next), name.clone()));
+        *next += 1;
         let desk = Arc::new(Desk {
             home: Arc::clone(&self.home),
             record: Arc::clone(&record),
         });
         let factory = Arc::clone(&self.factory);
-        let alive = AliveThread::new(&self.alive);
+        let beginning = Arc::new(Beginning::default());
+        let (alive, begun) = (AliveThread::new(&self.alive), Arc::clone(&beginning));
         // Before its thread runs, so that workers are listed in the order of their numbers.
         self.home.counters.arrive(Arc::clone(&record));
-        self.home.queue.seat(record);
+        self.home.queue.seat(Arc::clone(&record));
         let main = move || {
             // Dropped last, whatever happens before.
             let _alive = alive;
@@ -96,11 +177,14 @@ impl<P: Processor> Pool<P> {
         };
         match thread::Builder::new().name(name.clone()).spawn(main) {
             Ok(thread) => {
-                self.threads.lock().push(thread);
-                Ok(())
+                let mut threads = self.threads.lock();
+                // Those of workers that have left need not be joined.
+                threads.retain(|thread| !thread.is_finished());
+                threads.push(thread);
+                Ok(Started { record, beginning })
             }
             Err(source) => {
-                leave(&self.home, id);
+                leave(&self.home, record.id);
                 Err(StartError::Thread {
                     worker: name,
                     source,
@@ -108,6 +192,19 @@ impl<P: Processor> Pool<P> {
             }
         }
     }
+}
+
+/// Tells a worker to leave once it has finished what it has; false if it was told before.
+pub(crate) fn retire<R, T>(home: &Dispatcher<R, T>, worker: &WorkerRecord) -> bool
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    let is_news = worker.retire();
+    if is_news {
+        home.queue.recall(worker.id);
+    }
+    is_news
 }
 
 /// The life of a worker's thread.
@@ -118,12 +215,12 @@ fn live<P: Processor>(
 ) {
     let Desk { home, record } = &*desk;
     let _inside = WorkerThread::enter(home.id, Arc::clone(record));
-    let worker = Worker::<P>::new(Arc::clone(&desk), factory);
-    match worker.begin() {
+    let supervisor = Supervisor::<P>::new(Arc::clone(&desk), factory);
+    match supervisor.begin() {
         Err(error) => begun.set(Err(error)),
         Ok(processor) => {
             begun.set(Ok(()));
-            worker.work(processor);
+            supervisor.work(processor);
         }
     }
     leave(home, record.id);
@@ -137,6 +234,10 @@ where
 {
     home.queue.unseat(id);
     home.counters.depart(id);
+    // A drain whose last worker was removed has nobody left to finish it.
+    if !home.queue.is_open() && home.queue.seats().is_empty() {
+        home.close();
+    }
 }
 
 /// What became of a worker's start.

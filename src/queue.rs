@@ -71,7 +71,7 @@ pub(crate) enum Popped<I> {
     Nothing,
     /// Nothing but what the worker already has, and a drain waits for that: it is to finish it.
     Finish,
-    /// Nothing, for good.
+    /// Nothing, for good: the queue is closed, or the worker is to leave.
     Closed,
 }
 
@@ -171,7 +171,7 @@ impl<I: Placed> Queue<I> {
     pub(crate) fn ready_or_sleep(&self, worker: &WorkerRecord, waker: Waker) -> bool {
         let mut state = self.state.lock();
         let has_items = !state.is_paused && !state.lane.is_empty();
-        let is_ready = has_items || state.gate == Gate::Closed;
+        let is_ready = has_items || state.gate == Gate::Closed || worker.is_retired();
         let unused = if is_ready {
             state.wake_up(worker.id);
             Some(waker)
@@ -197,7 +197,8 @@ impl<I: Placed> Queue<I> {
             is_hopeless,
             waker: Some(waker),
         });
-        let (popped, woken) = if state.gate == Gate::Closed || state.is_hopeless() {
+        let is_over = state.gate == Gate::Closed || worker.is_retired();
+        let (popped, woken) = if is_over || state.is_hopeless() {
             state.pop(worker)
         } else {
             (Popped::Nothing, Vec::new())
@@ -333,6 +334,14 @@ impl<I: Placed> Queue<I> {
         self.state.lock().seats.push(worker);
     }
 
+    /// Has a worker look up: it was told to leave.
+    pub(crate) fn recall(&self, id: WorkerId) {
+        let mut state = self.state.lock();
+        let woken = [state.wake_up(id), state.forget_broken(id)];
+        drop(state);
+        wake_all(woken.into_iter().flatten());
+    }
+
     /// Serves a worker no longer.
     pub(crate) fn unseat(&self, id: WorkerId) {
         let mut state = self.state.lock();
@@ -354,6 +363,15 @@ impl<I: Placed> Queue<I> {
 
 impl<I: Placed> State<I> {
     fn pop(&mut self, worker: &WorkerRecord) -> (Popped<I>, Vec<Waker>) {
+        if worker.is_retired() {
+            // It may have been woken for an item that it does not take.
+            let other = if self.lane.is_empty() {
+                None
+            } else {
+                self.next_sleeper()
+            };
+            return (Popped::Closed, other.into_iter().collect());
+        }
         if self.is_paused {
             return (Popped::Nothing, Vec::new());
         }

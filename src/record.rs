@@ -40,6 +40,8 @@ struct Figures {
     is_ready: AtomicBool,
     /// Whether its processor is to be made anew.
     is_spoilt: AtomicBool,
+    /// Whether it is to leave.
+    is_retired: AtomicBool,
 }
 
 /// How a job ended.
@@ -152,6 +154,17 @@ impl WorkerRecord {
 
     pub(crate) fn is_spoilt(&self) -> bool {
         self.figures.is_spoilt.load(Ordering::Acquire)
+    }
+
+    /// The worker is to leave; false if it was to before.
+    pub(crate) fn retire(&self) -> bool {
+        // ORDERING: the queue's lock, taken next by whoever retires a worker, and by the worker when it looks for
+        // an item, orders this.
+        !self.figures.is_retired.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.figures.is_retired.load(Ordering::Acquire)
     }
 
     /// The processor has been made anew.

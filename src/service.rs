@@ -38,7 +38,7 @@ use crate::sync::{Arc, thread};
 #[doc(alias = "executor")]
 pub struct ProcessorService<P: Processor> {
     handle: Handle<P>,
-    pool: Pool<P>,
+    pub(crate) pool: Pool<P>,
     /// How far a map reads ahead.
     pub(crate) window: usize,
     /// Whether a shutdown gave up waiting for workers.
@@ -199,9 +199,11 @@ impl<P: Processor> ProcessorService<P> {
             Shutdown::Drain { deadline } => {
                 home.set_deadline(deadline);
                 home.drain();
-                if !is_worker && !self.pool.join(deadline) {
+                if !is_worker {
+                    let is_over = self.pool.join(deadline);
+                    // What is left then has nobody to process it: time has run out, or there were no workers.
                     home.close();
-                    still_running = self.give_up();
+                    still_running = if is_over { 0 } else { self.give_up() };
                 }
             }
             Shutdown::Discard => {
@@ -241,7 +243,7 @@ impl<P: Processor> ProcessorService<P> {
         }
     }
 
-    fn home(&self) -> &Arc<Dispatcher<P::Request, P::Output>> {
+    pub(crate) fn home(&self) -> &Arc<Dispatcher<P::Request, P::Output>> {
         &self.handle.home
     }
 

@@ -1,146 +1,132 @@
-//! One worker's supervisor: makes the processor, lets it run, and judges why it came back.
-//!
-//! | it came back | then |
-//! |---|---|
-//! | because the queue is closed | the processor is dropped, the thread ends |
-//! | because a request panicked, or `run` did | the processor is dropped and made again, with backoff |
-//! | by itself | it runs again as soon as there is something to do |
+//! The workers of a service, as its owner sees them: named, counted, added and removed.
 
-use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::fmt;
 
-use crate::blocking::block_until;
-use crate::error::{FactoryError, Failure, StartError};
-use crate::job::Desk;
-use crate::jobs::Jobs;
-use crate::panic::{catch, discard};
+use crate::dispatcher::Dispatcher;
+use crate::error::StartError;
+use crate::pool::retire;
 use crate::processor::Processor;
-use crate::queue::Popped;
-use crate::record::Ending;
+use crate::record::WorkerRecord;
+use crate::service::ProcessorService;
+use crate::status::{WorkerId, WorkerStatus};
 use crate::sync::Arc;
 
-/// Makes processors.
-pub(crate) type Factory<P> = dyn Fn() -> Result<P, FactoryError> + Send + Sync;
+/// Worker management.
+///
+/// Workers come and go while the service works; requests that are queued wait for whoever is there.
+impl<P: Processor> ProcessorService<P> {
+    /// The workers, in the order in which they were added. One that was told to leave is listed until it has.
+    #[doc(alias = "processes")]
+    #[doc(alias = "worker_pids")]
+    #[doc(alias = "pool")]
+    pub fn workers(&self) -> Vec<WorkerStatus> {
+        self.home().counters.workers()
+    }
 
-/// How long a worker waits after its factory failed for the first time; twice as long after every further time.
-const FIRST_BACKOFF: Duration = Duration::from_millis(10);
-/// The longest it waits.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
-/// After so many failures in a row a worker counts as broken; with all workers broken, requests settle with
-/// `WorkerLost`.
-const BROKEN_AFTER: u32 = 3;
-/// After so many returns of `run` in a row that took no job though there were some, one job is given up, so that
-/// a `run` that never takes any does not leave its callers waiting.
-const FUTILE_RUNS: u32 = 100;
+    /// The worker with this id; `None` if there is none, or no longer.
+    pub fn worker(&self, id: WorkerId) -> Option<Worker<P>> {
+        self.find(|record| record.id == id)
+    }
 
-/// A worker at work.
-pub(crate) struct Worker<P: Processor> {
-    desk: Arc<Desk<P::Request, P::Output>>,
-    factory: Arc<Factory<P>>,
-    jobs: Jobs<P::Request, P::Output>,
+    /// The worker with this name; `None` if there is none, or no longer.
+    pub fn worker_named(&self, name: &str) -> Option<Worker<P>> {
+        self.find(|record| record.name == name)
+    }
+
+    /// Adds `n` workers, and gives their ids. When it returns, each has its processor.
+    ///
+    /// # Errors
+    ///
+    /// As [`ProcessorServiceBuilder::start`](crate::ProcessorServiceBuilder::start), and
+    /// [`StartError::Stopped`] once the service is being stopped. Those of the `n` that could be started leave
+    /// again; the workers that were there before go on.
+    #[doc(alias = "add_workers!")]
+    pub fn add_workers(&self, n: usize) -> Result<Vec<WorkerId>, StartError> {
+        self.pool.add(n)
+    }
+
+    /// Adds a worker with a name of its own, which is its thread's too.
+    ///
+    /// # Errors
+    ///
+    /// As [`add_workers`](Self::add_workers); [`StartError::NameTaken`] if a worker has that name, and
+    /// [`StartError::BadName`] if no thread can have it.
+    pub fn add_worker(&self, name: impl Into<String>) -> Result<WorkerId, StartError> {
+        self.pool.add_named(name.into())
+    }
+
+    /// Adds workers, or removes the youngest, until there are `n`. With none, requests wait, and the status says
+    /// that nobody serves them.
+    ///
+    /// # Errors
+    ///
+    /// As [`add_workers`](Self::add_workers).
+    pub fn resize(&self, n: usize) -> Result<(), StartError> {
+        self.pool.resize(n)
+    }
+
+    fn find(&self, wanted: impl Fn(&WorkerRecord) -> bool) -> Option<Worker<P>> {
+        let present = self.home().counters.present();
+        let record = present.into_iter().find(|record| wanted(record))?;
+        let home = Arc::clone(self.home());
+        Some(Worker { home, record })
+    }
+}
+
+/// One worker of a service.
+///
+/// ```
+/// use parallel_workers::{Context, ProcessorService, processor_fn};
+///
+/// let service = ProcessorService::start(1, || processor_fn(|n: &u64, _: &Context| n + 1))?;
+/// let id = service.add_worker("example")?;
+/// let worker = service.worker(id).ok_or("it was added just now")?;
+/// assert_eq!(worker.name(), "example");
+/// assert!(worker.remove());
+/// assert_eq!(*service.queue_request(1).wait()?, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Worker<P: Processor> {
+    home: Arc<Dispatcher<P::Request, P::Output>>,
+    record: Arc<WorkerRecord>,
 }
 
 impl<P: Processor> Worker<P> {
-    pub(crate) fn new(desk: Arc<Desk<P::Request, P::Output>>, factory: Arc<Factory<P>>) -> Self {
-        let jobs = Jobs::new(Arc::clone(&desk));
-        Self {
-            desk,
-            factory,
-            jobs,
-        }
+    /// Its id, never used again for another.
+    pub fn id(&self) -> WorkerId {
+        self.record.id
     }
 
-    /// The worker's first processor.
-    pub(crate) fn begin(&self) -> Result<P, StartError> {
-        let worker = || self.desk.record.name.clone();
-        match catch(|| (self.factory)()) {
-            Ok(Ok(processor)) => {
-                self.desk.record.set_ready(true);
-                Ok(processor)
-            }
-            Ok(Err(source)) => Err(StartError::Factory {
-                worker: worker(),
-                source,
-            }),
-            Err(source) => Err(StartError::FactoryPanicked {
-                worker: worker(),
-                source,
-            }),
-        }
+    /// Its name, that of its thread.
+    pub fn name(&self) -> &str {
+        &self.record.name
     }
 
-    /// Works until the queue is closed.
-    pub(crate) fn work(mut self, processor: P) {
-        let mut processor = processor;
-        let mut futile_runs = 0;
-        loop {
-            let taken = self.jobs.taken();
-            self.jobs.begin();
-            if catch(|| processor.run(&mut self.jobs)).is_err() {
-                self.desk.record.spoil();
-            }
-            if self.desk.record.is_spoilt() {
-                discard(processor);
-                match self.revive() {
-                    Some(revived) => processor = revived,
-                    None => return,
-                }
-            } else if self.jobs.is_closed() {
-                return discard(processor);
-            } else if self.jobs.taken() == taken {
-                futile_runs += 1;
-                self.jobs.wait_until_ready();
-                if futile_runs >= FUTILE_RUNS {
-                    drop(self.jobs.try_next());
-                }
-            } else {
-                futile_runs = 0;
-            }
-        }
+    /// Its figures, at this moment.
+    pub fn status(&self) -> WorkerStatus {
+        self.record.status()
     }
 
-    /// Makes another processor, however long that takes; `None` if the queue is closed before.
-    fn revive(&mut self) -> Option<P> {
-        let Desk { home, record } = &*self.desk;
-        record.set_ready(false);
-        let mut backoff = FIRST_BACKOFF;
-        let mut failures = 0;
-        loop {
-            if let Ok(Ok(processor)) = catch(|| (self.factory)()) {
-                home.queue.recovered(record);
-                record.respawned();
-                record.set_ready(true);
-                return Some(processor);
-            }
-            failures += 1;
-            if self.wait(backoff, failures >= BROKEN_AFTER).is_break() {
-                return None;
-            }
-            backoff = (backoff * 2).min(LONGEST_BACKOFF);
-        }
+    /// Has the worker leave once it has finished what it has; returns at once. False if it was told before.
+    ///
+    /// Its name is free again when it has left.
+    pub fn remove(&self) -> bool {
+        retire(&self.home, &self.record)
     }
+}
 
-    /// Waits for `backoff`. A broken worker gives up requests meanwhile, if no other worker can take them.
-    fn wait(&self, backoff: Duration, is_broken: bool) -> ControlFlow<()> {
-        let Desk { home, record } = &*self.desk;
-        record.rest();
-        let deadline = Instant::now() + backoff;
-        loop {
-            let popped = block_until(Some(deadline), |waker| {
-                let popped = home.queue.pop_broken(record, is_broken, waker.clone());
-                (!matches!(popped, Popped::Nothing)).then_some(popped)
-            });
-            match popped {
-                None => return ControlFlow::Continue(()),
-                Some(Popped::Item(entry)) => {
-                    record.count(Ending::Dropped);
-                    if entry.run.state_word().withdraw() {
-                        home.end_queued(entry, Failure::WorkerLost);
-                    }
-                    home.queue.finished(record);
-                }
-                Some(_) => return ControlFlow::Break(()),
-            }
-        }
+impl<P: Processor> Clone for Worker<P> {
+    fn clone(&self) -> Self {
+        let (home, record) = (Arc::clone(&self.home), Arc::clone(&self.record));
+        Self { home, record }
+    }
+}
+
+impl<P: Processor> fmt::Debug for Worker<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("id", &self.record.id)
+            .field("name", &self.record.name)
+            .finish()
     }
 }

@@ -1,0 +1,146 @@
+//! One worker's supervisor: makes the processor, lets it run, and judges why it came back.
+//!
+//! | it came back | then |
+//! |---|---|
+//! | because the queue is closed, or the worker was removed | the processor is dropped, the thread ends |
+//! | because a request panicked, or `run` did | the processor is dropped and made again, with backoff |
+//! | by itself | it runs again as soon as there is something to do |
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use crate::blocking::block_until;
+use crate::error::{FactoryError, Failure, StartError};
+use crate::job::Desk;
+use crate::jobs::Jobs;
+use crate::panic::{catch, discard};
+use crate::processor::Processor;
+use crate::queue::Popped;
+use crate::record::Ending;
+use crate::sync::Arc;
+
+/// Makes processors.
+pub(crate) type Factory<P> = dyn Fn() -> Result<P, FactoryError> + Send + Sync;
+
+/// How long a worker waits after its factory failed for the first time; twice as long after every further time.
+const FIRST_BACKOFF: Duration = Duration::from_millis(10);
+/// The longest it waits.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
+/// After so many failures in a row a worker counts as broken; with all workers broken, requests settle with
+/// `WorkerLost`.
+const BROKEN_AFTER: u32 = 3;
+/// After so many returns of `run` in a row that took no job though there were some, one job is given up, so that
+/// a `run` that never takes any does not leave its callers waiting.
+const FUTILE_RUNS: u32 = 100;
+
+/// Sees a worker through its life.
+pub(crate) struct Supervisor<P: Processor> {
+    desk: Arc<Desk<P::Request, P::Output>>,
+    factory: Arc<Factory<P>>,
+    jobs: Jobs<P::Request, P::Output>,
+}
+
+impl<P: Processor> Supervisor<P> {
+    pub(crate) fn new(desk: Arc<Desk<P::Request, P::Output>>, factory: Arc<Factory<P>>) -> Self {
+        let jobs = Jobs::new(Arc::clone(&desk));
+        Self {
+            desk,
+            factory,
+            jobs,
+        }
+    }
+
+    /// The worker's first processor.
+    pub(crate) fn begin(&self) -> Result<P, StartError> {
+        let worker = || self.desk.record.name.clone();
+        match catch(|| (self.factory)()) {
+            Ok(Ok(processor)) => {
+                self.desk.record.set_ready(true);
+                Ok(processor)
+            }
+            Ok(Err(source)) => Err(StartError::Factory {
+                worker: worker(),
+                source,
+            }),
+            Err(source) => Err(StartError::FactoryPanicked {
+                worker: worker(),
+                source,
+            }),
+        }
+    }
+
+    /// Works until the queue is closed, or the worker removed.
+    pub(crate) fn work(mut self, processor: P) {
+        let mut processor = processor;
+        let mut futile_runs = 0;
+        loop {
+            let taken = self.jobs.taken();
+            self.jobs.begin();
+            if catch(|| processor.run(&mut self.jobs)).is_err() {
+                self.desk.record.spoil();
+            }
+            if self.desk.record.is_spoilt() {
+                discard(processor);
+                match self.revive() {
+                    Some(revived) => processor = revived,
+                    None => return,
+                }
+            } else if self.jobs.is_closed() {
+                return discard(processor);
+            } else if self.jobs.taken() == taken {
+                futile_runs += 1;
+                self.jobs.wait_until_ready();
+                if futile_runs >= FUTILE_RUNS {
+                    drop(self.jobs.try_next());
+                }
+            } else {
+                futile_runs = 0;
+            }
+        }
+    }
+
+    /// Makes another processor, however long that takes; `None` if there is no need for it before.
+    fn revive(&mut self) -> Option<P> {
+        let Desk { home, record } = &*self.desk;
+        record.set_ready(false);
+        let mut backoff = FIRST_BACKOFF;
+        let mut failures = 0;
+        loop {
+            if let Ok(Ok(processor)) = catch(|| (self.factory)()) {
+                home.queue.recovered(record);
+                record.respawned();
+                record.set_ready(true);
+                return Some(processor);
+            }
+            failures += 1;
+            if self.wait(backoff, failures >= BROKEN_AFTER).is_break() {
+                return None;
+            }
+            backoff = (backoff * 2).min(LONGEST_BACKOFF);
+        }
+    }
+
+    /// Waits for `backoff`. A broken worker gives up requests meanwhile, if no other worker can take them.
+    fn wait(&self, backoff: Duration, is_broken: bool) -> ControlFlow<()> {
+        let Desk { home, record } = &*self.desk;
+        record.rest();
+        let deadline = Instant::now() + backoff;
+        loop {
+            let popped = block_until(Some(deadline), |waker| {
+                let popped = home.queue.pop_broken(record, is_broken, waker.clone());
+                (!matches!(popped, Popped::Nothing)).then_some(popped)
+            });
+            match popped {
+                None => return ControlFlow::Continue(()),
+                Some(Popped::Item(entry)) => {
+                    record.count(Ending::Dropped);
+                    if entry.run.state_word().withdraw() {
+                        home.end_queued(entry, Failure::WorkerLost);
+                    }
+                    home.queue.finished(record);
+                }
+                Some(_) => return ControlFlow::Break(()),
+            }
+        }
+    }
+}
