@@ -23,6 +23,8 @@ pub(crate) struct Counters {
 #[derive(Debug, Default)]
 struct Roll {
     present: Vec<Arc<WorkerRecord>>,
+    /// Those that were given up, and whose threads have not ended.
+    lost: Vec<Arc<WorkerRecord>>,
     departed: Settled,
 }
 
@@ -76,11 +78,20 @@ impl Counters {
         self.roll.lock().present.push(worker);
     }
 
+    /// A worker is given up: it is not listed any more, and what it did is counted on. False: it was gone.
+    pub(crate) fn lose(&self, id: WorkerId) -> bool {
+        let mut roll = self.roll.lock();
+        let lost = take(&mut roll.present, id);
+        let was_present = lost.is_some();
+        roll.lost.extend(lost);
+        was_present
+    }
+
     /// A worker's thread is at its end.
     pub(crate) fn depart(&self, id: WorkerId) {
         let mut roll = self.roll.lock();
-        if let Some(index) = roll.present.iter().position(|worker| worker.id == id) {
-            let worker = roll.present.remove(index);
+        let departed = take(&mut roll.present, id).or_else(|| take(&mut roll.lost, id));
+        if let Some(worker) = departed {
             add(&mut roll.departed, &worker);
         }
     }
@@ -88,9 +99,8 @@ impl Counters {
     pub(crate) fn settled(&self) -> Settled {
         let roll = self.roll.lock();
         let mut settled = roll.departed;
-        roll.present
-            .iter()
-            .for_each(|worker| add(&mut settled, worker));
+        let all = roll.present.iter().chain(&roll.lost);
+        all.for_each(|worker| add(&mut settled, worker));
         settled.aborted = self.aborted.load(Ordering::Relaxed);
         settled.worker_lost = self.worker_lost.load(Ordering::Relaxed);
         settled.stopped = self.stopped.load(Ordering::Relaxed);
@@ -109,6 +119,11 @@ impl Counters {
             .map(|worker| worker.status())
             .collect()
     }
+}
+
+fn take(workers: &mut Vec<Arc<WorkerRecord>>, id: WorkerId) -> Option<Arc<WorkerRecord>> {
+    let index = workers.iter().position(|worker| worker.id == id)?;
+    Some(workers.remove(index))
 }
 
 fn add(settled: &mut Settled, worker: &WorkerRecord) {

@@ -19,11 +19,11 @@ use crate::in_flight::{Admission, Found, Hashed, InFlight};
 use crate::lane::Placed;
 use crate::panic::discard;
 use crate::queue::Queue;
+use crate::record::WorkerRecord;
 use crate::room::{Patience, Place, Room};
 use crate::run::{Left, Run};
 use crate::share::Share;
-use crate::state::{Abort, Join, Reading, Ticket};
-use crate::status::WorkerId;
+use crate::state::{Abort, Join, Phase, Reading, Ticket};
 use crate::subscribers::Told;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Arc, Mutex};
@@ -217,8 +217,9 @@ where
     }
 
     /// A worker takes a run from the queue; false if it was withdrawn.
-    pub(crate) fn start(&self, entry: &Arc<Entry<R, T>>, worker: WorkerId) -> bool {
-        let has_begun = entry.run.start(worker);
+    pub(crate) fn start(&self, entry: &Arc<Entry<R, T>>, worker: &WorkerRecord) -> bool {
+        worker.note_hash(entry.run.hash());
+        let has_begun = entry.run.start(worker.id);
         if has_begun {
             self.give_back_place();
         }
@@ -371,6 +372,37 @@ where
             } else if let Some(ended) = entry.run.state_word().finish() {
                 self.end_running(entry, ended, Err(Failure::WorkerLost), Tally::WorkerLost);
             }
+        }
+    }
+
+    /// Gives up what a worker runs. It has been lost, so it begins nothing more.
+    pub(crate) fn give_up(&self, worker: &WorkerRecord) {
+        let is_its = |entry: &Entry<R, T>| {
+            entry.run.worker() == Some(worker.id) && entry.run.reading().phase() == Phase::Running
+        };
+        // As a rule it runs one, and has noted its hash. Only one that runs several needs a look at everything.
+        let running = match worker.held() {
+            0 => Vec::new(),
+            1 => self
+                .in_flight
+                .find(worker.last_hash(), is_its)
+                .into_iter()
+                .collect(),
+            _ => self.in_flight.collect(is_its),
+        };
+        for entry in running {
+            if let Some(ended) = entry.run.state_word().finish() {
+                self.end_running(entry, ended, Err(Failure::WorkerLost), Tally::WorkerLost);
+            }
+        }
+    }
+
+    /// Puts back a run that a worker was given and did not begin.
+    pub(crate) fn put_back(&self, entry: Arc<Entry<R, T>>) {
+        if let Err(refused) = self.queue.put_back(entry)
+            && refused.run.state_word().withdraw()
+        {
+            self.end_queued(refused, Failure::Stopped);
         }
     }
 

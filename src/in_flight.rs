@@ -134,6 +134,12 @@ impl<E: Hashed> InFlight<E> {
         condition().then(|| found.remove().0)
     }
 
+    /// An entry with this hash that `wanted` accepts.
+    pub(crate) fn find(&self, hash: u64, wanted: impl Fn(&E) -> bool) -> Option<Arc<E>> {
+        let shard = self.shard(hash).lock();
+        shard.find(hash, |entry| wanted(entry)).cloned()
+    }
+
     /// All entries that `wanted` accepts, at some moment each.
     pub(crate) fn collect(&self, wanted: impl Fn(&E) -> bool) -> Vec<Arc<E>> {
         let mut all = Vec::new();

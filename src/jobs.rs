@@ -193,13 +193,18 @@ where
     fn start(&mut self, entry: Arc<Entry<R, T>>) -> Option<Job<R, T>> {
         let Desk { home, record } = &*self.desk;
         record.work();
-        if home.start(&entry, record.id) {
+        if record.is_lost() {
+            home.put_back(entry);
+        } else if home.start(&entry, record) {
             self.taken += 1;
-            return Some(Job::new(entry, Arc::clone(&self.desk)));
+            let job = Job::new(entry, Arc::clone(&self.desk));
+            // Given up between the two: whoever did that may have missed the job, so it is dropped, and so lost.
+            return (!record.is_lost()).then_some(job);
+        } else {
+            // It was withdrawn between the queue and here.
+            discard(entry);
         }
-        // It was withdrawn between the queue and here.
         record.count(Ending::Dropped);
-        discard(entry);
         home.queue.finished(record);
         None
     }

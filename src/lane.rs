@@ -49,6 +49,14 @@ impl<I: Placed> Lane<I> {
         self.live += 1;
     }
 
+    /// Puts an element back where it was taken from.
+    pub(crate) fn push_front(&mut self, item: I) {
+        self.first = self.first.wrapping_sub(1);
+        item.place(self.first);
+        self.slots.push_front(Some(item));
+        self.live += 1;
+    }
+
     pub(crate) fn pop(&mut self) -> Option<I> {
         loop {
             let slot = self.slots.pop_front()?;

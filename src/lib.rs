@@ -46,7 +46,7 @@
 //!     call back; none of them runs under a lock of this crate, but `Hash` and `Eq`, which poison nothing there.
 //! 12. **No unsafe code.**
 //!
-//! Not promised: that a request which never ends can be ended (its promise can be settled, see
+//! Not promised: that a request which never ends can be ended (its promise can be settled, see [`Worker::kill`] and
 //! [`Shutdown::Abandon`]), nor that anything survives the end of the process. Where a program is built with
 //! `panic = "abort"`, a panic ends it. Until waiting inside a worker has its spare workers, a processor that waits
 //! for a request of its own service needs a worker that is free to run it.
@@ -58,6 +58,9 @@
 //! settled once, from any thread; dropped unsettled, it settles its promise with [`Failure::WorkerLost`], so
 //! whatever becomes of it, nobody is left waiting.
 //!
+//! Workers are looked at, added, removed, and killed while the service works: [`ProcessorService::workers`],
+//! [`ProcessorService::resize`], [`Worker`].
+//!
 //! # How a request travels
 //!
 //! ```text
@@ -68,7 +71,8 @@
 //!
 //! The source is meant to be read from the bottom of the list of modules up: `sync`, `wakers` and `blocking`; `state`,
 //! `subscribers` and `run`, the one subtle part; `in_flight`, `lane`, `queue` and `room`; `dispatcher`, where all of
-//! these meet; `promise` and `promise_set`; `job`, `jobs`, `processor` and `worker`; `pool`, `builder`, `service`.
+//! these meet; `promise` and `promise_set`; `job`, `jobs`, `processor` and `supervisor`; `pool`, `builder`, `service`,
+//! `worker`.
 
 mod builder;
 mod handle;

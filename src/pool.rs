@@ -26,8 +26,16 @@ pub(crate) struct Pool<P: Processor> {
     /// The number of the next worker. Held while workers come or are told to go, so that names stay unique and
     /// counts right; not while a processor is made.
     next: Mutex<u32>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<Thread>>,
     alive: Arc<Alive>,
+}
+
+/// A worker's thread.
+struct Thread {
+    id: WorkerId,
+    handle: JoinHandle<()>,
+    /// Emptied when the thread ends, or is lost.
+    alive: Arc<Mutex<Option<AliveThread>>>,
 }
 
 /// A worker whose thread has been started.
@@ -107,7 +115,9 @@ impl<P: Processor> Pool<P> {
             let threads = std::mem::take(&mut *self.threads.lock());
             // They have nothing left to do but to end. One that panics in a thread-local of the user's has been
             // told of by the panic hook.
-            threads.into_iter().for_each(|thread| drop(thread.join()));
+            threads
+                .into_iter()
+                .for_each(|thread| drop(thread.handle.join()));
         }
         is_over
     }
@@ -151,6 +161,7 @@ impl<P: Processor> Pool<P> {
             .any(|worker| worker.name == name)
     }
 
+    /// Starts a worker that its caller waits for.
     fn spawn(&self, next: &mut u32, name: String) -> Result<Started, StartError> {
         if name.contains('\0') {
             return Err(StartError::BadName { worker: name });
@@ -158,39 +169,88 @@ impl<P: Processor> Pool<P> {
         if !self.home.queue.is_open() {
             return Err(StartError::Stopped { worker: name });
         }
-        let record = Arc::new(WorkerRecord::new(WorkerId(*next), name.clone()));
+        let beginning = Arc::new(Beginning::default());
+        let record = Arc::new(WorkerRecord::new(WorkerId(*next), name));
         *next += 1;
+        self.spawn_thread(&record, Some(Arc::clone(&beginning)))?;
+        Ok(Started { record, beginning })
+    }
+
+    fn spawn_thread(
+        &self,
+        record: &Arc<WorkerRecord>,
+        beginning: Option<Arc<Beginning>>,
+    ) -> Result<(), StartError> {
         let desk = Arc::new(Desk {
             home: Arc::clone(&self.home),
-            record: Arc::clone(&record),
+            record: Arc::clone(record),
         });
         let factory = Arc::clone(&self.factory);
-        let beginning = Arc::new(Beginning::default());
-        let (alive, begun) = (AliveThread::new(&self.alive), Arc::clone(&beginning));
+        let alive = Arc::new(Mutex::new(Some(AliveThread::new(&self.alive))));
+        let end = EndOfThread(Arc::clone(&alive));
         // Before its thread runs, so that workers are listed in the order of their numbers.
-        self.home.counters.arrive(Arc::clone(&record));
-        self.home.queue.seat(Arc::clone(&record));
+        self.home.counters.arrive(Arc::clone(record));
+        self.home.queue.seat(Arc::clone(record));
         let main = move || {
             // Dropped last, whatever happens before.
-            let _alive = alive;
-            live::<P>(desk, factory, &begun);
+            let _end = end;
+            live::<P>(desk, factory, beginning.as_deref());
         };
+        let (id, name) = (record.id, record.name.clone());
         match thread::Builder::new().name(name.clone()).spawn(main) {
-            Ok(thread) => {
+            Ok(handle) => {
                 let mut threads = self.threads.lock();
                 // Those of workers that have left need not be joined.
-                threads.retain(|thread| !thread.is_finished());
-                threads.push(thread);
-                Ok(Started { record, beginning })
+                threads.retain(|thread| !thread.handle.is_finished());
+                threads.push(Thread { id, handle, alive });
+                Ok(())
             }
             Err(source) => {
-                leave(&self.home, record.id);
+                leave(&self.home, id);
                 Err(StartError::Thread {
                     worker: name,
                     source,
                 })
             }
         }
+    }
+
+    /// Gives a worker up, with all it has, and starts another one in its place. `None`: it was leaving, or had
+    /// left, and nobody takes its place.
+    pub(crate) fn kill(&self, lost: &Arc<WorkerRecord>) -> Result<Option<WorkerId>, StartError> {
+        let mut next = self.next.lock();
+        let was_leaving = lost.is_retired();
+        if !lost.lose() {
+            return Ok(None);
+        }
+        // Off the list first: woken, its thread may be gone in a moment, and is not to take itself off.
+        let was_present = self.home.counters.lose(lost.id);
+        self.home.queue.recall(lost.id);
+        self.home.queue.unseat(lost.id);
+        self.let_go(lost.id);
+        let replaced = if was_leaving || !was_present || self.home.queue.is_closed() {
+            Ok(None)
+        } else {
+            let record = Arc::new(WorkerRecord::new(WorkerId(*next), lost.name.clone()));
+            *next += 1;
+            record.replaces(lost);
+            self.spawn_thread(&record, None).map(|()| Some(record.id))
+        };
+        drop(next);
+        // Callbacks run here, so no lock is held.
+        self.home.give_up(lost);
+        close_if_deserted(&self.home);
+        replaced
+    }
+
+    /// The thread of a lost worker ends when it ends.
+    fn let_go(&self, id: WorkerId) {
+        let mut threads = self.threads.lock();
+        let index = threads.iter().position(|thread| thread.id == id);
+        let thread = index.map(|index| threads.swap_remove(index));
+        drop(threads);
+        let alive = thread.and_then(|thread| thread.alive.lock().take());
+        drop(alive);
     }
 }
 
@@ -207,21 +267,29 @@ where
     is_news
 }
 
-/// The life of a worker's thread.
+/// The life of a worker's thread. With a `beginning`, somebody waits for its processor, and is told if there is
+/// none; without, it takes the place of a lost worker, and tries until there is one.
 fn live<P: Processor>(
     desk: Arc<Desk<P::Request, P::Output>>,
     factory: Arc<Factory<P>>,
-    begun: &Beginning,
+    beginning: Option<&Beginning>,
 ) {
     let Desk { home, record } = &*desk;
     let _inside = WorkerThread::enter(home.id, Arc::clone(record));
-    let supervisor = Supervisor::<P>::new(Arc::clone(&desk), factory);
-    match supervisor.begin() {
-        Err(error) => begun.set(Err(error)),
-        Ok(processor) => {
-            begun.set(Ok(()));
-            supervisor.work(processor);
+    let mut supervisor = Supervisor::<P>::new(Arc::clone(&desk), factory);
+    let processor = match beginning {
+        None => supervisor.revive(),
+        Some(beginning) => {
+            let (processor, result) = match supervisor.begin() {
+                Ok(processor) => (Some(processor), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            beginning.set(result);
+            processor
         }
+    };
+    if let Some(processor) = processor {
+        supervisor.work(processor);
     }
     leave(home, record.id);
 }
@@ -234,7 +302,15 @@ where
 {
     home.queue.unseat(id);
     home.counters.depart(id);
-    // A drain whose last worker was removed has nobody left to finish it.
+    close_if_deserted(home);
+}
+
+/// A drain whose last worker has gone has nobody left to finish it.
+fn close_if_deserted<R, T>(home: &Dispatcher<R, T>)
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
     if !home.queue.is_open() && home.queue.seats().is_empty() {
         home.close();
     }
@@ -288,6 +364,17 @@ impl Alive {
             self.0.lock().1.remove(place);
         }
         is_over.is_some()
+    }
+}
+
+/// A worker's thread comes to its end, if it has not been let go before.
+struct EndOfThread(Arc<Mutex<Option<AliveThread>>>);
+
+impl Drop for EndOfThread {
+    fn drop(&mut self) {
+        let alive = self.0.lock().take();
+        // LOCK: released above, before those who wait are woken.
+        drop(alive);
     }
 }
 

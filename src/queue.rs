@@ -114,6 +114,20 @@ impl<I: Placed> Queue<I> {
         self.push(item, true)
     }
 
+    /// Puts an item back at the head that a worker was given and has not begun; gives it back if the queue has
+    /// been closed since.
+    pub(crate) fn put_back(&self, item: I) -> Result<(), I> {
+        let mut state = self.state.lock();
+        if state.gate == Gate::Closed {
+            return Err(item);
+        }
+        state.lane.push_front(item);
+        let woken = state.next_sleeper();
+        drop(state);
+        wake_all(woken);
+        Ok(())
+    }
+
     /// Takes an item out before a worker comes to it.
     pub(crate) fn remove(&self, item: &I) -> Option<I> {
         let mut state = self.state.lock();

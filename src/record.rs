@@ -42,6 +42,10 @@ struct Figures {
     is_spoilt: AtomicBool,
     /// Whether it is to leave.
     is_retired: AtomicBool,
+    /// Whether it was given up, with all it has.
+    is_lost: AtomicBool,
+    /// The hash of the request that it began last.
+    last_hash: AtomicU64,
 }
 
 /// How a job ended.
@@ -165,6 +169,33 @@ impl WorkerRecord {
 
     pub(crate) fn is_retired(&self) -> bool {
         self.figures.is_retired.load(Ordering::Acquire)
+    }
+
+    /// The worker is given up; false if it was before.
+    pub(crate) fn lose(&self) -> bool {
+        self.retire();
+        // ORDERING: SeqCst, see `StateWord`.
+        !self.figures.is_lost.swap(true, Ordering::SeqCst)
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.figures.is_lost.load(Ordering::SeqCst)
+    }
+
+    /// The worker is about to begin a request with this hash.
+    pub(crate) fn note_hash(&self, hash: u64) {
+        // ORDERING: the step of the run's state word, which comes next, releases it.
+        self.figures.last_hash.store(hash, Ordering::Relaxed);
+    }
+
+    pub(crate) fn last_hash(&self) -> u64 {
+        self.figures.last_hash.load(Ordering::Acquire)
+    }
+
+    /// This worker takes the place of one that was lost.
+    pub(crate) fn replaces(&self, lost: &Self) {
+        let respawns = lost.figures.respawns.load(Ordering::Relaxed);
+        self.figures.respawns.store(respawns, Ordering::Relaxed);
     }
 
     /// The processor has been made anew.

@@ -38,7 +38,7 @@ use crate::sync::{Arc, thread};
 #[doc(alias = "executor")]
 pub struct ProcessorService<P: Processor> {
     handle: Handle<P>,
-    pub(crate) pool: Pool<P>,
+    pub(crate) pool: Arc<Pool<P>>,
     /// How far a map reads ahead.
     pub(crate) window: usize,
     /// Whether a shutdown gave up waiting for workers.
@@ -53,7 +53,7 @@ impl<P: Processor> ProcessorService<P> {
     ) -> Self {
         Self {
             handle: Handle { home },
-            pool,
+            pool: Arc::new(pool),
             window,
             gave_up: AtomicBool::new(false),
         }
@@ -218,7 +218,7 @@ impl<P: Processor> ProcessorService<P> {
                 home.abandon();
                 for worker in home.queue.seats() {
                     home.queue.unseat(worker.id);
-                    home.counters.depart(worker.id);
+                    home.counters.lose(worker.id);
                 }
             }
         }

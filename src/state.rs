@@ -141,9 +141,10 @@ impl Reading {
 
 /// The word itself.
 ///
-/// ORDERING: acquire and release throughout. The word decides who may act; what is acted on is published by
-/// the outcome's `OnceLock` and by the subscribers' mutex. On the machines at hand an acquire-release
-/// compare-and-swap costs what a relaxed one does.
+/// ORDERING: what is acted on is published by the outcome's `OnceLock` and the subscribers' mutex, so acquire and
+/// release would do, with one exception: a worker that begins a run, then asks whether it was given up, and whoever
+/// gives a worker up, then asks which runs it has begun, must not miss each other. So the steps are SeqCst; on the
+/// machines at hand a compare-and-swap costs the same either way.
 #[derive(Debug)]
 pub(crate) struct StateWord(AtomicU64);
 
@@ -156,7 +157,7 @@ impl StateWord {
     }
 
     pub(crate) fn read(&self) -> Reading {
-        Reading(self.0.load(Ordering::Acquire))
+        Reading(self.0.load(Ordering::SeqCst))
     }
 
     /// A worker takes the run. False: it was withdrawn.
@@ -237,7 +238,7 @@ impl StateWord {
             let wanted = next(Reading(word))?;
             match self
                 .0
-                .compare_exchange_weak(word, wanted, Ordering::AcqRel, Ordering::Acquire)
+                .compare_exchange_weak(word, wanted, Ordering::SeqCst, Ordering::Acquire)
             {
                 Ok(_) => return Ok(Reading(word)),
                 Err(found) => word = found,

@@ -100,7 +100,7 @@ impl<P: Processor> Supervisor<P> {
     }
 
     /// Makes another processor, however long that takes; `None` if there is no need for it before.
-    fn revive(&mut self) -> Option<P> {
+    pub(crate) fn revive(&mut self) -> Option<P> {
         let Desk { home, record } = &*self.desk;
         record.set_ready(false);
         let mut backoff = FIRST_BACKOFF;

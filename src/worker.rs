@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::dispatcher::Dispatcher;
 use crate::error::StartError;
-use crate::pool::retire;
+use crate::pool::{Pool, retire};
 use crate::processor::Processor;
 use crate::record::WorkerRecord;
 use crate::service::ProcessorService;
@@ -68,8 +68,8 @@ impl<P: Processor> ProcessorService<P> {
     fn find(&self, wanted: impl Fn(&WorkerRecord) -> bool) -> Option<Worker<P>> {
         let present = self.home().counters.present();
         let record = present.into_iter().find(|record| wanted(record))?;
-        let home = Arc::clone(self.home());
-        Some(Worker { home, record })
+        let (home, pool) = (Arc::clone(self.home()), Arc::clone(&self.pool));
+        Some(Worker { home, pool, record })
     }
 }
 
@@ -88,6 +88,7 @@ impl<P: Processor> ProcessorService<P> {
 /// ```
 pub struct Worker<P: Processor> {
     home: Arc<Dispatcher<P::Request, P::Output>>,
+    pool: Arc<Pool<P>>,
     record: Arc<WorkerRecord>,
 }
 
@@ -113,12 +114,35 @@ impl<P: Processor> Worker<P> {
     pub fn remove(&self) -> bool {
         retire(&self.home, &self.record)
     }
+
+    /// Gives the worker up: what it runs settles with [`Failure::WorkerLost`](crate::Failure::WorkerLost) at once,
+    /// and another worker, of the same name and with a new id, takes its place. Gives that id.
+    ///
+    /// A thread cannot be ended from outside. If it is in a request, it goes on with that, and ends when it does;
+    /// what it gives then is for nobody, nobody waits for it, and
+    /// [`Context::is_cancelled`](crate::Context::is_cancelled) tells it so. The replacement makes its processor
+    /// with the factory, and tries again where that fails. `None`: the worker was leaving, or had left, so nobody
+    /// takes its place.
+    ///
+    /// The callbacks that are due by it run here, on the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Thread`] if the replacement has no thread: there is one worker less.
+    #[doc(alias = "terminate")]
+    #[doc(alias = "free")]
+    pub fn kill(&self) -> Result<Option<WorkerId>, StartError> {
+        self.pool.kill(&self.record)
+    }
 }
 
 impl<P: Processor> Clone for Worker<P> {
     fn clone(&self) -> Self {
-        let (home, record) = (Arc::clone(&self.home), Arc::clone(&self.record));
-        Self { home, record }
+        Self {
+            home: Arc::clone(&self.home),
+            pool: Arc::clone(&self.pool),
+            record: Arc::clone(&self.record),
+        }
     }
 }
 
