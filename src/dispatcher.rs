@@ -5,7 +5,6 @@
 //! to the run is let go, and only then is anybody woken. So whoever sees an outcome and queues the same request
 //! gets a new run, and whoever was woken by one can have its output for himself.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Instant;
 
@@ -18,6 +17,7 @@ use crate::error::{Failure, QueueError};
 use crate::in_flight::{Admission, Found, Hashed, InFlight};
 use crate::lane::Placed;
 use crate::panic::discard;
+use crate::parked::Parked;
 use crate::queue::Queue;
 use crate::record::WorkerRecord;
 use crate::room::{Patience, Place, Room};
@@ -42,9 +42,7 @@ pub(crate) struct Dispatcher<R, T> {
     pub(crate) queue: Queue<Arc<Entry<R, T>>>,
     pub(crate) counters: Counters,
     in_flight: InFlight<Entry<R, T>>,
-    /// Runs that wait for an equal one to end, which everybody left while it ran; by the address of that one.
-    /// Both are written under the shard's lock of their key only.
-    parked: Mutex<HashMap<usize, Arc<Entry<R, T>>>>,
+    parked: Parked<Entry<R, T>>,
     room: Option<Room>,
     /// When the drain that goes on gives up.
     pub(crate) deadline: Mutex<Option<Instant>>,
@@ -72,7 +70,7 @@ where
             queue: Queue::new(is_paused),
             counters: Counters::default(),
             in_flight: InFlight::new(),
-            parked: Mutex::new(HashMap::new()),
+            parked: Parked::new(),
             room: capacity.map(Room::new),
             deadline: Mutex::new(None),
             share,
@@ -145,11 +143,7 @@ where
                     Err(request)
                 }
             },
-            |running, mine| {
-                self.parked
-                    .lock()
-                    .insert(address(running), Arc::clone(mine));
-            },
+            |running, mine| self.parked.park(running, Arc::clone(mine)),
         )
     }
 
@@ -165,7 +159,7 @@ where
         };
         match join(found) {
             Found::Joined(joined) => Found::Joined(joined),
-            refused => match self.parked.lock().get(&address(found)).map(join) {
+            refused => match self.parked.behind(found, join) {
                 Some(Found::Joined(joined)) => Found::Joined(joined),
                 _ => refused,
             },
@@ -251,7 +245,10 @@ where
             _ => Tally::Stopped,
         };
         // Whoever is in the queue is not parked.
-        let unqueued = self.queue.remove(&entry).or_else(|| self.unpark(&entry));
+        let unqueued = self
+            .queue
+            .remove(&entry)
+            .or_else(|| self.parked.remove(&entry));
         drop(unqueued);
         self.give_back_place();
         self.settle(entry, Err(failure), false, tally);
@@ -297,7 +294,7 @@ where
         let mut is_next = false;
         let removed = self.in_flight.retire(entry, || {
             if was_left {
-                parked = self.parked.lock().remove(&address(entry));
+                parked = self.parked.take_behind(entry);
             }
             // One that was withdrawn is being ended by whoever did that.
             let next = parked.as_ref().filter(|next| next.run.is_queued());
@@ -308,13 +305,6 @@ where
         // dropped here, where no lock is held.
         drop(removed);
         parked.filter(|_| is_next)
-    }
-
-    fn unpark(&self, entry: &Arc<Entry<R, T>>) -> Option<Arc<Entry<R, T>>> {
-        let mut parked = self.parked.lock();
-        let (key, _) = parked.iter().find(|(_, waits)| Arc::ptr_eq(waits, entry))?;
-        let key = *key;
-        parked.remove(&key)
     }
 
     fn queue_next(&self, next: Arc<Entry<R, T>>) {
@@ -350,7 +340,7 @@ where
     pub(crate) fn close(&self) {
         let mut queued = self.queue.close();
         self.close_room();
-        queued.extend(self.parked.lock().drain().map(|(_, entry)| entry));
+        queued.extend(self.parked.drain());
         for entry in queued {
             if entry.run.state_word().withdraw() {
                 self.end_queued(entry, Failure::Stopped);
@@ -413,7 +403,7 @@ where
 
     /// How many requests wait.
     pub(crate) fn queued(&self) -> usize {
-        self.queue.len() + self.parked.lock().len()
+        self.queue.len() + self.parked.len()
     }
 }
 
@@ -501,8 +491,4 @@ impl<R, T> Placed for Arc<Entry<R, T>> {
     fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(self, other)
     }
-}
-
-fn address<R, T>(entry: &Arc<Entry<R, T>>) -> usize {
-    Arc::as_ptr(entry).addr()
 }

@@ -70,7 +70,7 @@
 //! ```
 //!
 //! The source is meant to be read from the bottom of the list of modules up: `sync`, `wakers` and `blocking`; `state`,
-//! `subscribers` and `run`, the one subtle part; `in_flight`, `lane`, `queue` and `room`; `dispatcher`, where all of
+//! `subscribers` and `run`, the one subtle part; `in_flight`, `parked`, `lane`, `queue` and `room`; `dispatcher`, where all of
 //! these meet; `promise` and `promise_set`; `job`, `jobs`, `processor` and `supervisor`; `pool`, `builder`, `service`,
 //! `worker`.
 
@@ -100,6 +100,7 @@ mod subscribers;
 mod counters;
 mod in_flight;
 mod lane;
+mod parked;
 mod queue;
 mod room;
 

@@ -54,7 +54,7 @@ const LAYERS: [&[&str]; 9] = [
     &["promise", "promise_future", "promise_set"],
     &["dispatcher"],
     &["run", "subscribers"],
-    &["counters", "in_flight", "lane", "queue", "room"],
+    &["counters", "in_flight", "lane", "parked", "queue", "room"],
     &[
         "current", "error", "panic", "record", "share", "state", "status",
     ],
