@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 
 use crate::dispatcher::Dispatcher;
 use crate::error::{FactoryError, StartError};
+use crate::observer::Observer;
 use crate::panic::record_locations;
 use crate::pool::Pool;
 use crate::processor::Processor;
@@ -144,7 +145,9 @@ impl<P: Processor> ProcessorServiceBuilder<P> {
             _ => {}
         }
         record_locations();
-        let home = Arc::new(Dispatcher::new(capacity, is_paused, share, P::is_failure));
+        let observer = Observer::new(&name);
+        let home = Dispatcher::new(observer, capacity, is_paused, share, P::is_failure);
+        let home = Arc::new(home);
         let pool = Pool::start(Arc::clone(&home), factory, name, workers)?;
         Ok(ProcessorService::new(home, pool, window))
     }

@@ -2,8 +2,9 @@
 
 use crossbeam_utils::CachePadded;
 
+use crate::event::Outcome;
 use crate::record::{Ending, WorkerRecord};
-use crate::status::{Settled, WorkerId, WorkerStatus};
+use crate::status::{Settled, WorkerId};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex};
 
@@ -33,11 +34,32 @@ struct Roll {
 pub(crate) enum Tally<'a> {
     By(&'a WorkerRecord, Ending),
     Aborted,
-    WorkerLost,
+    /// With its worker, or because there was none.
+    WorkerLost(Option<&'a WorkerRecord>),
     Stopped,
 }
 
-impl Tally<'_> {
+impl<'a> Tally<'a> {
+    pub(crate) fn outcome(self) -> Outcome {
+        match self {
+            Self::By(_, Ending::Output) => Outcome::Output,
+            Self::By(_, Ending::FailedOutput) => Outcome::Failed,
+            Self::By(_, Ending::Panicked) => Outcome::Panicked,
+            Self::By(_, Ending::Dropped) | Self::WorkerLost(_) => Outcome::WorkerLost,
+            Self::Aborted => Outcome::Aborted,
+            Self::Stopped => Outcome::Stopped,
+        }
+    }
+
+    /// Who had the run.
+    pub(crate) fn worker(self) -> Option<&'a WorkerRecord> {
+        match self {
+            Self::By(worker, _) => Some(worker),
+            Self::WorkerLost(worker) => worker,
+            Self::Aborted | Self::Stopped => None,
+        }
+    }
+
     /// Whether it gave an output that is no failure.
     pub(crate) fn is_success(self) -> bool {
         matches!(self, Self::By(_, Ending::Output))
@@ -49,7 +71,7 @@ impl Counters {
         let counter = match tally {
             Tally::By(worker, ending) => return worker.count(ending),
             Tally::Aborted => &self.aborted,
-            Tally::WorkerLost => &self.worker_lost,
+            Tally::WorkerLost(_) => &self.worker_lost,
             Tally::Stopped => &self.stopped,
         };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -110,14 +132,6 @@ impl Counters {
     /// The workers that have not come to their end, in the order in which they began.
     pub(crate) fn present(&self) -> Vec<Arc<WorkerRecord>> {
         self.roll.lock().present.clone()
-    }
-
-    /// How these are.
-    pub(crate) fn workers(&self) -> Vec<WorkerStatus> {
-        self.present()
-            .iter()
-            .map(|worker| worker.status())
-            .collect()
     }
 }
 

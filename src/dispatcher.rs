@@ -5,35 +5,43 @@
 //! to the run is let go, and only then is anybody woken. So whoever sees an outcome and queues the same request
 //! gets a new run, and whoever was woken by one can have its output for himself.
 
+use std::collections::HashMap;
 use std::hash::Hash;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ahash::RandomState;
 
-use crate::blocking::block_on;
+use crate::blocking::block_until;
 use crate::counters::{Counters, Tally};
 use crate::current::{self, ServiceId};
 use crate::error::{Failure, QueueError};
-use crate::in_flight::{Admission, Found, Hashed, InFlight};
-use crate::lane::Placed;
+use crate::held::{HeldPlace, HeldRequest};
+use crate::idle::Idleness;
+use crate::in_flight::{Admission, Found, InFlight};
+use crate::observer::Observer;
 use crate::panic::discard;
 use crate::parked::Parked;
 use crate::queue::Queue;
 use crate::record::WorkerRecord;
+use crate::request_id::RequestId;
 use crate::room::{Patience, Place, Room};
-use crate::run::{Left, Run};
+use crate::run::Run;
 use crate::share::Share;
-use crate::state::{Abort, Join, Phase, Reading, Ticket};
+use crate::state::{Join, Reading, Ticket};
+use crate::status::{WorkerId, WorkerStatus};
 use crate::subscribers::Told;
-use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sync::{Arc, Mutex};
+use crate::sync::atomic::AtomicU32;
+use crate::sync::{Arc, Mutex, Weak};
+use crate::trace::{Origin, Trace};
 
 /// A run, and where it belongs.
 pub(crate) struct Entry<R, T> {
+    pub(crate) id: RequestId,
     pub(crate) run: Run<R, T>,
-    home: Arc<Dispatcher<R, T>>,
+    pub(crate) trace: Trace,
+    pub(crate) home: Arc<Dispatcher<R, T>>,
     /// How many promises there are of it. Kept with `Share::WhileHeld` only.
-    holders: AtomicU32,
+    pub(crate) holders: AtomicU32,
 }
 
 /// What all callers and workers of one service share.
@@ -41,14 +49,39 @@ pub(crate) struct Dispatcher<R, T> {
     pub(crate) id: ServiceId,
     pub(crate) queue: Queue<Arc<Entry<R, T>>>,
     pub(crate) counters: Counters,
-    in_flight: InFlight<Entry<R, T>>,
-    parked: Parked<Entry<R, T>>,
-    room: Option<Room>,
+    pub(crate) observer: Observer,
+    pub(crate) in_flight: InFlight<Entry<R, T>>,
+    pub(crate) parked: Parked<Entry<R, T>>,
+    pub(crate) room: Option<Room>,
     /// When the drain that goes on gives up.
     pub(crate) deadline: Mutex<Option<Instant>>,
-    share: Share,
+    pub(crate) share: Share,
     is_failure: fn(&T) -> bool,
     hasher: RandomState,
+    /// The last request that was assigned to each worker.
+    pub(crate) last_assigned: Mutex<HashMap<WorkerId, (Weak<Entry<R, T>>, Ticket)>>,
+    /// The service whose workers are asked, if this is what keeps a broadcast.
+    pub(crate) asks: Option<ServiceId>,
+}
+
+/// What a caller asks for besides.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// Whether equal requests may share the run.
+    pub(crate) is_shared: bool,
+    /// The line of workers that is to process it; `None`: any.
+    pub(crate) line: Option<WorkerId>,
+    /// What to do while the queue is full.
+    pub(crate) patience: Patience,
+}
+
+impl Terms {
+    /// Shared, for any worker, and as patient as need be.
+    pub(crate) const USUAL: Self = Self {
+        is_shared: true,
+        line: None,
+        patience: Patience::Until(None),
+    };
 }
 
 /// A run and the caller's ticket to it.
@@ -60,6 +93,7 @@ where
     T: Send + Sync + 'static,
 {
     pub(crate) fn new(
+        observer: Observer,
         capacity: Option<usize>,
         is_paused: bool,
         share: Share,
@@ -69,6 +103,7 @@ where
             id: ServiceId::new(),
             queue: Queue::new(is_paused),
             counters: Counters::default(),
+            observer,
             in_flight: InFlight::new(),
             parked: Parked::new(),
             room: capacity.map(Room::new),
@@ -76,6 +111,17 @@ where
             share,
             is_failure,
             hasher: RandomState::new(),
+            last_assigned: Mutex::default(),
+            asks: None,
+        }
+    }
+
+    /// What keeps the answers that a service's workers give to a broadcast; nobody watches it.
+    pub(crate) fn for_answers(service: ServiceId) -> Self {
+        let observer = Observer::nobody();
+        Self {
+            asks: Some(service),
+            ..Self::new(observer, None, false, Share::InFlight, |_| false)
         }
     }
 
@@ -83,18 +129,18 @@ where
     pub(crate) fn queue(
         self: &Arc<Self>,
         mut request: R,
-        is_shared: bool,
-        patience: Patience,
+        terms: Terms,
     ) -> Result<Ticketed<R, T>, QueueError<R>> {
         if !self.queue.is_open() && (!current::is_inside(self.id) || self.queue.is_closed()) {
             return Err(QueueError::Stopped(request));
         }
         let hash = self.hasher.hash_one(&request);
         let mut place = Place::new(self.room.as_ref());
+        let mut origin = Some(Origin::here());
         loop {
-            match self.admit(request, hash, is_shared, &mut place) {
+            match self.admit(request, hash, terms, &mut origin, &mut place) {
                 Admission::Joined(ticketed, duplicate) => {
-                    self.counters.coalesced();
+                    self.joined(&ticketed.0, origin);
                     // A panic in its `Drop` would lose the ticket.
                     discard(duplicate);
                     return Ok(ticketed);
@@ -105,16 +151,21 @@ where
                 }
                 Admission::Beside(entry) => {
                     place.keep();
+                    self.observer.queued();
                     return Ok((entry, Ticket::FIRST));
                 }
-                Admission::Declined(back) => request = place.wait(self.id, patience, back)?,
+                Admission::Declined(back) => request = place.wait(self.id, terms.patience, back)?,
             }
         }
     }
 
     /// A run that has ended before it began, for a request that was refused.
     pub(crate) fn stopped(self: &Arc<Self>, request: R) -> Ticketed<R, T> {
-        let entry = self.entry(request, 0, false);
+        let terms = Terms {
+            is_shared: false,
+            ..Terms::USUAL
+        };
+        let entry = self.entry(request, 0, terms, Origin::here());
         entry.run.state_word().withdraw();
         entry.run.settle(Err(Failure::Stopped));
         let told = entry.run.close();
@@ -126,22 +177,20 @@ where
         self: &Arc<Self>,
         request: R,
         hash: u64,
-        is_shared: bool,
+        terms: Terms,
+        origin: &mut Option<Origin>,
         place: &mut Place<'_>,
     ) -> Admission<Entry<R, T>, R, Ticketed<R, T>> {
         self.in_flight.join_or_lead(
             hash,
             request,
             |entry, request| {
-                is_shared && entry.run.reading().is_listed() && entry.run.request() == request
+                terms.is_shared && entry.run.reading().is_listed() && entry.run.request() == request
             },
             |found| self.join(found),
-            |request| {
-                if place.try_take() {
-                    Ok(self.entry(request, hash, is_shared))
-                } else {
-                    Err(request)
-                }
+            |request| match origin.take_if(|_| place.try_take()) {
+                Some(origin) => Ok(self.entry(request, hash, terms, origin)),
+                None => Err(request),
             },
             |running, mine| self.parked.park(running, Arc::clone(mine)),
         )
@@ -166,9 +215,26 @@ where
         }
     }
 
-    fn entry(self: &Arc<Self>, request: R, hash: u64, is_shared: bool) -> Arc<Entry<R, T>> {
+    /// Another caller shares a run.
+    fn joined(&self, entry: &Arc<Entry<R, T>>, origin: Option<Origin>) {
+        self.counters.coalesced();
+        self.observer.coalesced();
+        if let Some(origin) = origin {
+            entry.trace.join(entry.id, origin);
+        }
+    }
+
+    pub(crate) fn entry(
+        self: &Arc<Self>,
+        request: R,
+        hash: u64,
+        terms: Terms,
+        origin: Origin,
+    ) -> Arc<Entry<R, T>> {
         Arc::new(Entry {
-            run: Run::new(request, hash, is_shared),
+            id: RequestId::new(),
+            run: Run::new(request, hash, terms.is_shared, terms.line),
+            trace: Trace::new(origin),
             home: Arc::clone(self),
             holders: AtomicU32::new(1),
         })
@@ -176,7 +242,10 @@ where
 
     fn push(&self, entry: Arc<Entry<R, T>>) -> Result<Ticketed<R, T>, QueueError<R>> {
         let is_inside = !self.queue.is_open() && current::is_inside(self.id);
-        match self.queue.push(Arc::clone(&entry), is_inside) {
+        // Before a worker can take it: what is counted is never too low.
+        self.observer.queued();
+        let now = self.observer.now();
+        match self.queue.push(Arc::clone(&entry), is_inside, now) {
             Ok(()) => Ok((entry, Ticket::FIRST)),
             Err(refused) => {
                 drop(refused);
@@ -197,27 +266,68 @@ where
         self.give_back_place();
         drop(self.in_flight.retire(&entry, || None));
         match Arc::try_unwrap(entry) {
-            Ok(entry) => Err(QueueError::Stopped(entry.run.into_outcome().0)),
+            Ok(entry) => {
+                self.observer.refused();
+                Err(QueueError::Stopped(entry.run.into_outcome().0))
+            }
             Err(entry) => {
                 self.settle(
                     Arc::clone(&entry),
                     Err(Failure::Stopped),
                     false,
                     Tally::Stopped,
+                    None,
                 );
                 Ok((entry, Ticket::FIRST))
             }
         }
     }
 
-    /// A worker takes a run from the queue; false if it was withdrawn.
-    pub(crate) fn start(&self, entry: &Arc<Entry<R, T>>, worker: &WorkerRecord) -> bool {
+    /// A worker begins a run that came `waited` ago; `since` is the time, on its clock. `None` if it was withdrawn.
+    pub(crate) fn start(
+        &self,
+        entry: &Arc<Entry<R, T>>,
+        worker: &WorkerRecord,
+        since: u64,
+        waited: Duration,
+    ) -> Option<HeldPlace> {
         worker.note_hash(entry.run.hash());
-        let has_begun = entry.run.start(worker.id);
-        if has_begun {
-            self.give_back_place();
+        // Noted before it is begun, so that whoever gives the worker up finds it.
+        let place = worker.held.hold(HeldRequest {
+            id: entry.id,
+            since,
+            waited: u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX),
+        });
+        if !entry.run.start(worker.id) {
+            worker.held.release(place);
+            return None;
         }
-        has_begun
+        self.give_back_place();
+        if self.observer.is_on() {
+            self.observer.started(entry.id, worker, waited);
+            entry.trace.start(entry.id, worker, waited);
+        }
+        Some(place)
+    }
+
+    /// How a worker is.
+    pub(crate) fn worker_status(&self, worker: &WorkerRecord) -> WorkerStatus {
+        worker.status(self.queue.assigned(worker.id))
+    }
+
+    /// Waits until a worker, or with `None` the whole service, has nothing to do; false if that took too long. What
+    /// the calling thread's own worker has does not count.
+    pub(crate) fn wait_until_idle(&self, of: Option<WorkerId>, deadline: Option<Instant>) -> bool {
+        let except = current::worker_of(self.id).map(|worker| worker.id);
+        let wanted = Idleness { of, except };
+        let mut place = None;
+        self.queue.watch();
+        let is_idle = block_until(deadline, |waker| {
+            let is_idle = self.queue.poll_idle(wanted, &mut place, waker);
+            is_idle.then_some(())
+        });
+        self.queue.unwatch(place);
+        is_idle.is_some()
     }
 
     /// Whether the processor calls an output a failure.
@@ -234,40 +344,47 @@ where
         outcome: Result<T, Failure>,
         tally: Tally<'_>,
     ) {
-        self.settle(entry, outcome, ended.is_cancelled(), tally);
+        self.settle(entry, outcome, ended.is_cancelled(), tally, None);
     }
 
     /// Ends a run that was withdrawn from the queue.
     pub(crate) fn end_queued(&self, entry: Arc<Entry<R, T>>, failure: Failure) {
         let tally = match failure {
             Failure::Aborted => Tally::Aborted,
-            Failure::WorkerLost => Tally::WorkerLost,
+            Failure::WorkerLost => Tally::WorkerLost(None),
             _ => Tally::Stopped,
         };
-        // Whoever is in the queue is not parked.
-        let unqueued = self
-            .queue
-            .remove(&entry)
-            .or_else(|| self.parked.remove(&entry));
-        drop(unqueued);
+        let unqueued = self.queue.remove(&entry, self.observer.is_on());
+        let waited = match unqueued {
+            Some((_, came)) => came.map(|came| came.elapsed()),
+            // Whoever is in the queue is not parked.
+            None => {
+                drop(self.parked.remove(&entry));
+                None
+            }
+        };
         self.give_back_place();
-        self.settle(entry, Err(failure), false, tally);
+        self.settle(entry, Err(failure), false, tally, waited);
     }
 
     /// Remove, settle, notify. `was_left`: everybody left the run while it ran, so that another one may wait
-    /// for its end.
+    /// for its end. `waited`: how long it did, if it never began and that is known.
     fn settle(
         &self,
         entry: Arc<Entry<R, T>>,
         outcome: Result<T, Failure>,
         was_left: bool,
         tally: Tally<'_>,
+        waited: Option<Duration>,
     ) {
         // A processor that was told that nobody wants the output may have given up.
         let keeps = self.share == Share::WhileHeld && tally.is_success() && !was_left;
         let next = self.leave_table(&entry, was_left, keeps);
         entry.run.settle(outcome);
         self.counters.count(tally);
+        if self.observer.is_on() {
+            self.observe(&entry, tally, waited);
+        }
         let told = entry.run.close();
         if keeps {
             drop(self.in_flight.remove_if(&entry, || entry.holders() == 0));
@@ -278,6 +395,14 @@ where
             self.queue_next(next);
         }
         self.notify(told);
+    }
+
+    fn observe(&self, entry: &Entry<R, T>, tally: Tally<'_>, waited: Option<Duration>) {
+        let outcome = tally.outcome();
+        let ran = self
+            .observer
+            .settled(entry.id, outcome, tally.worker(), waited);
+        entry.trace.settle(entry.id, outcome, ran);
     }
 
     /// Makes room for the next run of the same key: for the one that waits, which is given back, or for any.
@@ -316,7 +441,7 @@ where
     }
 
     /// Tells subscribers, with no lock held.
-    fn notify(&self, told: Told) {
+    pub(crate) fn notify(&self, told: Told) {
         let callbacks = told.wake();
         if !callbacks.is_empty() {
             let panics = current::in_callback(self.id, || callbacks.call());
@@ -324,171 +449,9 @@ where
         }
     }
 
-    fn give_back_place(&self) {
+    pub(crate) fn give_back_place(&self) {
         if let Some(room) = &self.room {
             room.give_back();
         }
-    }
-
-    /// Refuses new requests, but those from inside; closes when nothing is left.
-    pub(crate) fn drain(&self) {
-        self.queue.drain();
-        self.close_room();
-    }
-
-    /// Refuses all requests, and settles what is queued.
-    pub(crate) fn close(&self) {
-        let mut queued = self.queue.close();
-        self.close_room();
-        queued.extend(self.parked.drain());
-        for entry in queued {
-            if entry.run.state_word().withdraw() {
-                self.end_queued(entry, Failure::Stopped);
-            }
-        }
-    }
-
-    fn close_room(&self) {
-        if let Some(room) = &self.room {
-            room.close();
-        }
-    }
-
-    /// Gives up everything that runs, and whatever is between the queue and a worker.
-    pub(crate) fn abandon(&self) {
-        for entry in self.in_flight.collect(|_| true) {
-            if entry.run.state_word().withdraw() {
-                self.end_queued(entry, Failure::Stopped);
-            } else if let Some(ended) = entry.run.state_word().finish() {
-                self.end_running(entry, ended, Err(Failure::WorkerLost), Tally::WorkerLost);
-            }
-        }
-    }
-
-    /// Gives up what a worker runs. It has been lost, so it begins nothing more.
-    pub(crate) fn give_up(&self, worker: &WorkerRecord) {
-        let is_its = |entry: &Entry<R, T>| {
-            entry.run.worker() == Some(worker.id) && entry.run.reading().phase() == Phase::Running
-        };
-        // As a rule it runs one, and has noted its hash. Only one that runs several needs a look at everything.
-        let running = match worker.held() {
-            0 => Vec::new(),
-            1 => self
-                .in_flight
-                .find(worker.last_hash(), is_its)
-                .into_iter()
-                .collect(),
-            _ => self.in_flight.collect(is_its),
-        };
-        for entry in running {
-            if let Some(ended) = entry.run.state_word().finish() {
-                self.end_running(entry, ended, Err(Failure::WorkerLost), Tally::WorkerLost);
-            }
-        }
-    }
-
-    /// Puts back a run that a worker was given and did not begin.
-    pub(crate) fn put_back(&self, entry: Arc<Entry<R, T>>) {
-        if let Err(refused) = self.queue.put_back(entry)
-            && refused.run.state_word().withdraw()
-        {
-            self.end_queued(refused, Failure::Stopped);
-        }
-    }
-
-    /// When the drain that goes on gives up.
-    pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
-        *self.deadline.lock() = deadline;
-    }
-
-    /// How many requests wait.
-    pub(crate) fn queued(&self) -> usize {
-        self.queue.len() + self.parked.len()
-    }
-}
-
-impl<R, T> Entry<R, T>
-where
-    R: Hash + Eq + Send + Sync + 'static,
-    T: Send + Sync + 'static,
-{
-    /// The caller of `ticket` wants the run no longer.
-    pub(crate) fn abort(self: &Arc<Self>, ticket: Ticket) -> Abort {
-        match self.run.leave(ticket) {
-            Left::Withdrawn => {
-                self.home.end_queued(Arc::clone(self), Failure::Aborted);
-                Abort::Aborted
-            }
-            Left::StillWanted(told) => {
-                self.home.notify(told);
-                Abort::StillWanted
-            }
-            Left::Running => Abort::Running,
-            Left::Settled => Abort::Settled,
-            Left::Settling => {
-                // Another thread is between two lines of `end_queued`; no foreign code is on its way.
-                let mut key = None;
-                block_on(|waker| {
-                    let waits = self.run.subscribe_waker(ticket, &mut key, waker.clone());
-                    (!waits).then_some(Abort::Settled)
-                })
-            }
-        }
-    }
-}
-
-impl<R, T> Entry<R, T> {
-    /// There is one more promise of it.
-    pub(crate) fn hold(&self) {
-        if self.home.share == Share::WhileHeld {
-            // ORDERING: as with `Arc`: whoever adds one has one, or holds the shard's lock.
-            self.holders.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn holders(&self) -> u32 {
-        self.holders.load(Ordering::Acquire)
-    }
-
-    /// Calls a callback that need not wait for anything, at once.
-    pub(crate) fn call_back(&self, callback: impl FnOnce()) {
-        if current::in_callback(self.home.id, || crate::panic::catch(callback)).is_err() {
-            self.home.counters.callbacks_panicked(1);
-        }
-    }
-}
-
-impl<R, T> Entry<R, T> {
-    /// There is one promise of it less. If it was the last, the run is not shared any more.
-    pub(crate) fn release(self: &Arc<Self>) {
-        if self.home.share != Share::WhileHeld {
-            return;
-        }
-        // ORDERING: release, and the shard's lock after it: of the last holder and of the worker that settles,
-        // whoever comes second to that lock sees what the other did.
-        if self.holders.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let is_over = || self.holders() == 0 && self.run.is_settled();
-            drop(self.home.in_flight.remove_if(self, is_over));
-        }
-    }
-}
-
-impl<R, T> Hashed for Entry<R, T> {
-    fn hash(&self) -> u64 {
-        self.run.hash()
-    }
-}
-
-impl<R, T> Placed for Arc<Entry<R, T>> {
-    fn place(&self, position: u32) {
-        self.run.place(position);
-    }
-
-    fn position(&self) -> u32 {
-        self.run.position()
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(self, other)
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::blocking::deadline_after;
-use crate::dispatcher::Dispatcher;
+use crate::dispatcher::{Dispatcher, Terms};
 use crate::error::QueueError;
 use crate::processor::Processor;
 use crate::promise::Promise;
@@ -49,7 +49,7 @@ impl<P: Processor> Handle<P> {
     ///
     /// While the queue is full, but not on a worker of this service, nor in one of its callbacks.
     pub fn queue_request(&self, request: P::Request) -> PromiseOf<P> {
-        self.queue(request, true)
+        self.queue(request, Terms::USUAL)
     }
 
     /// As [`ProcessorService::queue_requests`](crate::ProcessorService::queue_requests).
@@ -73,7 +73,11 @@ impl<P: Processor> Handle<P> {
     ///
     /// As `queue_request`.
     pub fn queue_unshared(&self, request: P::Request) -> PromiseOf<P> {
-        self.queue(request, false)
+        let terms = Terms {
+            is_shared: false,
+            ..Terms::USUAL
+        };
+        self.queue(request, terms)
     }
 
     /// As [`ProcessorService::try_queue_request`](crate::ProcessorService::try_queue_request).
@@ -85,9 +89,11 @@ impl<P: Processor> Handle<P> {
         &self,
         request: P::Request,
     ) -> Result<PromiseOf<P>, QueueError<P::Request>> {
-        self.home
-            .queue(request, true, Patience::None)
-            .map(Promise::new)
+        let terms = Terms {
+            patience: Patience::None,
+            ..Terms::USUAL
+        };
+        self.home.queue(request, terms).map(Promise::new)
     }
 
     /// As [`ProcessorService::queue_request_timeout`](crate::ProcessorService::queue_request_timeout).
@@ -104,12 +110,15 @@ impl<P: Processor> Handle<P> {
         request: P::Request,
         timeout: Duration,
     ) -> Result<PromiseOf<P>, QueueError<P::Request>> {
-        let patience = Patience::Until(deadline_after(timeout));
-        self.home.queue(request, true, patience).map(Promise::new)
+        let terms = Terms {
+            patience: Patience::Until(deadline_after(timeout)),
+            ..Terms::USUAL
+        };
+        self.home.queue(request, terms).map(Promise::new)
     }
 
-    fn queue(&self, request: P::Request, is_shared: bool) -> PromiseOf<P> {
-        let queued = self.home.queue(request, is_shared, Patience::Until(None));
+    fn queue(&self, request: P::Request, terms: Terms) -> PromiseOf<P> {
+        let queued = self.home.queue(request, terms);
         Promise::new(queued.unwrap_or_else(|refused| self.home.stopped(refused.into_request())))
     }
 }

@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::counters::Tally;
 use crate::dispatcher::{Dispatcher, Entry};
 use crate::error::Failure;
+use crate::held::HeldPlace;
 use crate::panic::{catch, discard};
 use crate::record::{Ending, WorkerRecord};
 use crate::sync::Arc;
@@ -29,6 +30,8 @@ where
 {
     /// Taken when the job ends.
     entry: Option<Arc<Entry<R, T>>>,
+    /// Where the worker has noted that it holds this.
+    place: HeldPlace,
     desk: Arc<Desk<R, T>>,
 }
 
@@ -37,9 +40,10 @@ where
     R: Hash + Eq + Send + Sync + 'static,
     T: Send + Sync + 'static,
 {
-    pub(crate) fn new(entry: Arc<Entry<R, T>>, desk: Arc<Desk<R, T>>) -> Self {
+    pub(crate) fn new(entry: Arc<Entry<R, T>>, place: HeldPlace, desk: Arc<Desk<R, T>>) -> Self {
         Self {
             entry: Some(entry),
+            place,
             desk,
         }
     }
@@ -76,7 +80,11 @@ where
     /// After a panic [`Jobs::next`](crate::Jobs::next) gives `None`, so that the worker's processor, which may
     /// be in any state, is made anew.
     pub fn process(mut self, process: impl FnOnce(&R, &Context<'_>) -> T) {
-        match catch(|| process(self.request(), &self.context())) {
+        let processed = catch(|| {
+            let trace = &self.entry().trace;
+            trace.in_scope(|| process(self.request(), &self.context()))
+        });
+        match processed {
             Ok(output) => self.settle(output),
             Err(panic) => {
                 self.desk.record.spoil();
@@ -102,7 +110,7 @@ where
         }
         match (ended, ending) {
             (Some(ended), Ending::Dropped) => {
-                home.end_running(entry, ended, outcome, Tally::WorkerLost)
+                home.end_running(entry, ended, outcome, Tally::WorkerLost(Some(record)))
             }
             (Some(ended), ending) => {
                 home.end_running(entry, ended, outcome, Tally::By(record, ending))
@@ -110,6 +118,7 @@ where
             // It was given up, and settled by whoever did that.
             (None, _) => discard((entry, outcome)),
         }
+        record.held.release(self.place);
         home.queue.finished(record);
     }
 }

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 use crate::blocking::{block_until, deadline_after};
 use crate::dispatcher::Entry;
 use crate::job::{Desk, Job};
+use crate::lanes::Taken;
+use crate::pace::Pace;
 use crate::panic::discard;
-use crate::queue::Popped;
+use crate::queue_state::Popped;
 use crate::record::Ending;
 use crate::sync::Arc;
 
@@ -19,7 +21,8 @@ use crate::sync::Arc;
 ///
 /// All ways of taking a job agree on one thing: when this worker is to hand control back, they give nothing, and
 /// [`must_return`](Self::must_return) is true. [`Processor::run`](crate::Processor::run) then finishes what it
-/// has and returns. That happens when the service stops, and after a request panicked.
+/// has and returns. That happens when the service stops, after a request panicked, and when a
+/// [broadcast](crate::ProcessorService::broadcast) waits for the processor; in this last case `run` is called again.
 pub struct Jobs<R, T>
 where
     R: Hash + Eq + Send + Sync + 'static,
@@ -28,6 +31,8 @@ where
     desk: Arc<Desk<R, T>>,
     /// How many were taken, ever.
     taken: u64,
+    /// Of the requests that begin.
+    pace: Pace,
     must_finish: bool,
     is_closed: bool,
 }
@@ -48,6 +53,7 @@ where
         Self {
             desk,
             taken: 0,
+            pace: Pace::default(),
             must_finish: false,
             is_closed: false,
         }
@@ -116,7 +122,8 @@ where
 
     /// Whether this worker is to finish what it has and return from `run`.
     pub fn must_return(&self) -> bool {
-        self.must_finish || self.is_closed || self.desk.record.is_spoilt()
+        let record = &self.desk.record;
+        self.must_finish || self.is_closed || record.is_spoilt() || record.has_mail()
     }
 
     /// `run` is about to be called.
@@ -178,11 +185,12 @@ where
                 Some(waker) => home.queue.pop_or_sleep(record, waker.clone()),
             };
             match popped {
-                Popped::Item(entry) => match self.start(entry) {
+                Popped::Item(taken) => match self.start(taken) {
                     Some(job) => return Look::Job(job),
                     None => continue,
                 },
                 Popped::Nothing => return Look::Nothing,
+                Popped::Mail => {}
                 Popped::Finish => self.must_finish = true,
                 Popped::Closed => self.is_closed = true,
             }
@@ -190,23 +198,39 @@ where
         }
     }
 
-    fn start(&mut self, entry: Arc<Entry<R, T>>) -> Option<Job<R, T>> {
+    fn start(&mut self, (entry, came): Taken<Arc<Entry<R, T>>>) -> Option<Job<R, T>> {
         let Desk { home, record } = &*self.desk;
-        record.work();
+        let began = record.work();
         if record.is_lost() {
-            home.put_back(entry);
-        } else if home.start(&entry, record) {
-            self.taken += 1;
-            let job = Job::new(entry, Arc::clone(&self.desk));
-            // Given up between the two: whoever did that may have missed the job, so it is dropped, and so lost.
-            return (!record.is_lost()).then_some(job);
+            home.put_back((entry, came));
         } else {
+            let (since, waited) = self.times(began, came);
+            let Desk { home, record } = &*self.desk;
+            if let Some(place) = home.start(&entry, record, since, waited) {
+                self.taken += 1;
+                let job = Job::new(entry, place, Arc::clone(&self.desk));
+                // Given up between the two: whoever did that may have missed the job, so it is dropped, and so
+                // lost.
+                return (!record.is_lost()).then_some(job);
+            }
             // It was withdrawn between the queue and here.
             discard(entry);
         }
+        let Desk { home, record } = &*self.desk;
         record.count(Ending::Dropped);
         home.queue.finished(record);
         None
+    }
+
+    /// The time on the worker's clock, and how long a request has waited: exactly where somebody watches, else
+    /// about when, and nothing. `began`: the time, if the worker had nothing to do until now.
+    fn times(&mut self, began: Option<u64>, came: Option<Instant>) -> (u64, Duration) {
+        let Desk { home, record } = &*self.desk;
+        if !home.observer.is_on() {
+            return (self.pace.time(began, || record.nanos()), Duration::ZERO);
+        }
+        let waited = came.map_or(Duration::ZERO, |came| came.elapsed());
+        (self.pace.time(Some(record.nanos()), || 0), waited)
     }
 }
 

@@ -74,12 +74,15 @@
 //! these meet; `promise` and `promise_set`; `job`, `jobs`, `processor` and `supervisor`; `pool`, `builder`, `service`,
 //! `worker`.
 
+mod assign;
+mod broadcast;
 mod builder;
 mod handle;
 mod map;
 mod service;
 mod worker;
 
+mod mail;
 mod pool;
 mod supervisor;
 
@@ -93,21 +96,38 @@ mod promise_future;
 mod promise_set;
 
 mod dispatcher;
+mod entry;
+mod giving_up;
 
 mod run;
 mod subscribers;
 
 mod counters;
+mod idle;
 mod in_flight;
 mod lane;
+mod lanes;
+mod observer;
 mod parked;
 mod queue;
+mod queue_state;
 mod room;
+mod sleepers;
+
+mod meters;
+mod trace;
 
 mod current;
 mod error;
+mod event;
+mod events;
+mod held;
+mod pace;
 mod panic;
 mod record;
+mod request_id;
+#[cfg(feature = "serde")]
+mod seconds;
 mod share;
 mod state;
 mod status;
@@ -117,9 +137,12 @@ mod ready;
 mod sync;
 mod wakers;
 
+pub use broadcast::Broadcast;
 pub use builder::ProcessorServiceBuilder;
 pub use context::Context;
 pub use error::{FactoryError, Failure, QueueError, StartError};
+pub use event::{Event, Outcome};
+pub use events::Events;
 pub use handle::{Handle, PromiseOf, PromiseSetOf};
 pub use job::Job;
 pub use jobs::{Jobs, NextJob};
@@ -129,11 +152,13 @@ pub use processor::{Processor, ProcessorFn, processor_fn};
 pub use promise::Promise;
 pub use promise_future::{PromiseFuture, PromiseRefFuture};
 pub use promise_set::{PromiseSet, Select};
+pub use request_id::RequestId;
 pub use service::ProcessorService;
 pub use share::Share;
 pub use state::{Abort, State};
 pub use status::{
-    ServiceStatus, Settled, Shutdown, ShutdownReport, WorkerId, WorkerState, WorkerStatus,
+    RequestStatus, ServiceStatus, Settled, Shutdown, ShutdownReport, WorkerId, WorkerState,
+    WorkerStatus,
 };
 pub use worker::Worker;
 

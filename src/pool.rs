@@ -7,8 +7,9 @@ use std::time::Instant;
 use crate::blocking::{block_on, block_until};
 use crate::current::WorkerThread;
 use crate::dispatcher::Dispatcher;
-use crate::error::StartError;
+use crate::error::{Failure, StartError};
 use crate::job::Desk;
+use crate::mail::{Mail, Order};
 use crate::processor::Processor;
 use crate::record::WorkerRecord;
 use crate::status::WorkerId;
@@ -26,13 +27,14 @@ pub(crate) struct Pool<P: Processor> {
     /// The number of the next worker. Held while workers come or are told to go, so that names stay unique and
     /// counts right; not while a processor is made.
     next: Mutex<u32>,
-    threads: Mutex<Vec<Thread>>,
+    threads: Mutex<Vec<Thread<P>>>,
     alive: Arc<Alive>,
 }
 
 /// A worker's thread.
-struct Thread {
-    id: WorkerId,
+struct Thread<P> {
+    record: Arc<WorkerRecord>,
+    mail: Arc<Mail<P>>,
     handle: JoinHandle<()>,
     /// Emptied when the thread ends, or is lost.
     alive: Arc<Mutex<Option<AliveThread>>>,
@@ -68,6 +70,11 @@ impl<P: Processor> Pool<P> {
                 Err(error)
             }
         }
+    }
+
+    /// What workers are named after.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Adds `n` workers; when it returns, each has its processor. If one cannot be had, none of them stays.
@@ -158,7 +165,7 @@ impl<P: Processor> Pool<P> {
             .counters
             .present()
             .iter()
-            .any(|worker| worker.name == name)
+            .any(|worker| *worker.name == *name)
     }
 
     /// Starts a worker that its caller waits for.
@@ -170,12 +177,14 @@ impl<P: Processor> Pool<P> {
             return Err(StartError::Stopped { worker: name });
         }
         let beginning = Arc::new(Beginning::default());
-        let record = Arc::new(WorkerRecord::new(WorkerId(*next), name));
+        let record = Arc::new(WorkerRecord::new(WorkerId(*next), name.into()));
         *next += 1;
+        self.home.queue.seat(Arc::clone(&record));
         self.spawn_thread(&record, Some(Arc::clone(&beginning)))?;
         Ok(Started { record, beginning })
     }
 
+    /// Starts the thread of a worker that has its seat.
     fn spawn_thread(
         &self,
         record: &Arc<WorkerRecord>,
@@ -186,27 +195,34 @@ impl<P: Processor> Pool<P> {
             record: Arc::clone(record),
         });
         let factory = Arc::clone(&self.factory);
+        let mail = Arc::new(Mail::new());
         let alive = Arc::new(Mutex::new(Some(AliveThread::new(&self.alive))));
         let end = EndOfThread(Arc::clone(&alive));
         // Before its thread runs, so that workers are listed in the order of their numbers.
         self.home.counters.arrive(Arc::clone(record));
-        self.home.queue.seat(Arc::clone(record));
+        let own_mail = Arc::clone(&mail);
         let main = move || {
             // Dropped last, whatever happens before.
             let _end = end;
-            live::<P>(desk, factory, beginning.as_deref());
+            live::<P>(desk, factory, own_mail, beginning.as_deref());
         };
-        let (id, name) = (record.id, record.name.clone());
+        let record = Arc::clone(record);
+        let name = record.name.to_string();
         match thread::Builder::new().name(name.clone()).spawn(main) {
             Ok(handle) => {
                 let mut threads = self.threads.lock();
                 // Those of workers that have left need not be joined.
                 threads.retain(|thread| !thread.handle.is_finished());
-                threads.push(Thread { id, handle, alive });
+                threads.push(Thread {
+                    record,
+                    mail,
+                    handle,
+                    alive,
+                });
                 Ok(())
             }
             Err(source) => {
-                leave(&self.home, id);
+                leave(&self.home, &record);
                 Err(StartError::Thread {
                     worker: name,
                     source,
@@ -225,32 +241,62 @@ impl<P: Processor> Pool<P> {
         }
         // Off the list first: woken, its thread may be gone in a moment, and is not to take itself off.
         let was_present = self.home.counters.lose(lost.id);
-        self.home.queue.recall(lost.id);
-        self.home.queue.unseat(lost.id);
-        self.let_go(lost.id);
-        let replaced = if was_leaving || !was_present || self.home.queue.is_closed() {
-            Ok(None)
-        } else {
-            let record = Arc::new(WorkerRecord::new(WorkerId(*next), lost.name.clone()));
+        let heir = Arc::new(lost.heir(WorkerId(*next)));
+        let has_heir = !was_leaving
+            && was_present
+            && !self.home.queue.is_closed()
+            && self.home.queue.succeed(lost.id, Arc::clone(&heir));
+        let replaced = if has_heir {
             *next += 1;
-            record.replaces(lost);
-            self.spawn_thread(&record, None).map(|()| Some(record.id))
+            self.spawn_thread(&heir, None).map(|()| Some(heir.id))
+        } else {
+            self.home.queue.recall(lost);
+            self.home.queue.unseat(lost.id);
+            Ok(None)
         };
         drop(next);
+        self.home.queue.recall(lost);
+        self.let_go(lost.id);
+        self.home.observer.worker_lost(lost);
         // Callbacks run here, so no lock is held.
         self.home.give_up(lost);
         close_if_deserted(&self.home);
         replaced
     }
 
-    /// The thread of a lost worker ends when it ends.
+    /// The thread of a lost worker ends when it ends, and its mail is read by nobody.
     fn let_go(&self, id: WorkerId) {
         let mut threads = self.threads.lock();
-        let index = threads.iter().position(|thread| thread.id == id);
-        let thread = index.map(|index| threads.swap_remove(index));
+        let index = threads.iter().position(|thread| thread.record.id == id);
+        let thread = index.map(|index| threads.remove(index));
         drop(threads);
-        let alive = thread.and_then(|thread| thread.alive.lock().take());
-        drop(alive);
+        if let Some(thread) = thread {
+            let alive = thread.alive.lock().take();
+            drop(alive);
+            thread.mail.close(&Failure::WorkerLost);
+        }
+    }
+
+    /// Posts an order to each worker that is to stay, and gives what `make` gave beside it.
+    pub(crate) fn post<T, O: Order<P> + 'static>(
+        &self,
+        make: impl Fn(&Arc<WorkerRecord>) -> (T, Box<O>),
+    ) -> Vec<T> {
+        let threads = self.threads.lock();
+        let workers: Vec<_> = threads
+            .iter()
+            .filter(|thread| !thread.record.is_retired() && !thread.handle.is_finished())
+            .map(|thread| (Arc::clone(&thread.record), Arc::clone(&thread.mail)))
+            .collect();
+        // LOCK: released before foreign code may run.
+        drop(threads);
+        let posted = workers.into_iter().map(|(worker, mail)| {
+            let (kept, order) = make(&worker);
+            mail.post(&worker, order);
+            self.home.queue.recall(&worker);
+            kept
+        });
+        posted.collect()
     }
 }
 
@@ -262,7 +308,7 @@ where
 {
     let is_news = worker.retire();
     if is_news {
-        home.queue.recall(worker.id);
+        home.queue.recall(worker);
     }
     is_news
 }
@@ -272,11 +318,12 @@ where
 fn live<P: Processor>(
     desk: Arc<Desk<P::Request, P::Output>>,
     factory: Arc<Factory<P>>,
+    mail: Arc<Mail<P>>,
     beginning: Option<&Beginning>,
 ) {
     let Desk { home, record } = &*desk;
     let _inside = WorkerThread::enter(home.id, Arc::clone(record));
-    let mut supervisor = Supervisor::<P>::new(Arc::clone(&desk), factory);
+    let mut supervisor = Supervisor::<P>::new(Arc::clone(&desk), factory, Arc::clone(&mail));
     let processor = match beginning {
         None => supervisor.revive(),
         Some(beginning) => {
@@ -291,17 +338,29 @@ fn live<P: Processor>(
     if let Some(processor) = processor {
         supervisor.work(processor);
     }
-    leave(home, record.id);
+    mail.close(&if home.queue.is_closed() {
+        Failure::Stopped
+    } else {
+        Failure::WorkerLost
+    });
+    leave(home, record);
+    if !record.is_lost() {
+        home.observer.worker_left(record);
+    }
 }
 
 /// A worker is no more.
-fn leave<R, T>(home: &Dispatcher<R, T>, id: WorkerId)
+fn leave<R, T>(home: &Dispatcher<R, T>, worker: &WorkerRecord)
 where
     R: Hash + Eq + Send + Sync + 'static,
     T: Send + Sync + 'static,
 {
-    home.queue.unseat(id);
-    home.counters.depart(id);
+    if !worker.is_lost() {
+        // Of a lost one, whoever takes its place has these.
+        home.queue.unseat(worker.id);
+        home.last_assigned.lock().remove(&worker.line);
+    }
+    home.counters.depart(worker.id);
     close_if_deserted(home);
 }
 

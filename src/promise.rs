@@ -9,6 +9,7 @@ use crate::blocking::{block_on, block_until, deadline_after};
 use crate::dispatcher::{Entry, Ticketed};
 use crate::error::Failure;
 use crate::ready::Ready;
+use crate::request_id::RequestId;
 use crate::state::{Abort, State, Ticket};
 use crate::status::WorkerId;
 use crate::subscribers::{Key, Subscriber};
@@ -54,6 +55,9 @@ impl<R, T> Promise<R, T> {
         if let Some(outcome) = self.try_result() {
             return outcome;
         }
+        if self.entry.waits_for_this_thread() {
+            return Err(Failure::WouldDeadlock);
+        }
         let mut key = None;
         block_on(|waker| self.poll(&mut key, waker))
     }
@@ -91,6 +95,12 @@ impl<R, T> Promise<R, T> {
     /// How far the request has come.
     pub fn state(&self) -> State {
         self.entry.run.state_for(self.ticket)
+    }
+
+    /// Names the run, as in [`Event`](crate::Event)s and in [`WorkerStatus::requests`](crate::WorkerStatus::requests).
+    /// Where several callers share a run, they share its id.
+    pub fn id(&self) -> RequestId {
+        self.entry.id
     }
 
     /// The request. Where several callers share a run, that of the first.
@@ -134,6 +144,9 @@ impl<R, T> Promise<R, T> {
     fn wait_until(&self, deadline: Option<Instant>) -> Option<Result<&T, Failure>> {
         if let Some(outcome) = self.try_result() {
             return Some(outcome);
+        }
+        if self.entry.waits_for_this_thread() {
+            return Some(Err(Failure::WouldDeadlock));
         }
         let mut key = None;
         let outcome = block_until(deadline, |waker| self.poll(&mut key, waker));

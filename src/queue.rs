@@ -1,22 +1,25 @@
 //! The queue between callers and workers: what waits, who sleeps, and whether anything may still come in.
 //!
-//! One mutex protects the lane, the gate and the list of sleeping workers, so that "is there anything for me, and
+//! One mutex protects the lanes, the gate and the list of sleeping workers, so that "is there anything for me, and
 //! if not, wake me" is one step, and a wake-up cannot be lost. It is never held while foreign code runs: items
 //! and wakers are dropped, and sleepers woken, after it has been released.
 //!
-//! The queue is work-conserving: every item that comes in wakes a sleeping worker, if there is one, and a worker
-//! takes one item at a time and sleeps only when it finds none.
+//! The queue is work-conserving: every item that comes in wakes a sleeping worker that may take it, if there is
+//! one, and a worker takes one item at a time and sleeps only when it finds none.
 
 use std::task::Waker;
+use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
 
-use crate::lane::{Lane, Placed};
+use crate::idle::Idleness;
+use crate::lanes::{Assigned, Taken};
+use crate::queue_state::{Gate, Popped, QueueState, QueueStatus};
 use crate::record::WorkerRecord;
 use crate::status::WorkerId;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex};
-use crate::wakers::{Wakers, wake_all};
+use crate::wakers::wake_all;
 
 /// The queue of one service.
 #[derive(Debug)]
@@ -25,84 +28,29 @@ pub(crate) struct Queue<I> {
     watchers: AtomicUsize,
     /// Whether the gate is open, to be read without the lock. The gate itself decides.
     is_open: AtomicBool,
-    state: CachePadded<Mutex<State<I>>>,
+    state: CachePadded<Mutex<QueueState<I>>>,
 }
 
-#[derive(Debug)]
-struct State<I> {
-    lane: Lane<I>,
-    gate: Gate,
-    is_paused: bool,
-    /// The workers that are served.
-    seats: Vec<Arc<WorkerRecord>>,
-    /// Those of them that found nothing and wait. The last one to fall asleep is the first to be woken: its
-    /// memory is the warmest.
-    sleepers: Vec<(WorkerId, Waker)>,
-    /// Those that have no processor and wait for the time to try again. They take no items, unless all workers
-    /// are beyond hope.
-    broken: Vec<Broken>,
-    idle: Wakers,
-    /// The most jobs that one of those who wait for idleness has himself.
-    idle_allowance: usize,
-}
-
-/// A worker without a processor.
-#[derive(Debug)]
-struct Broken {
-    id: WorkerId,
-    /// Whether its factory has failed too often to wait for it.
-    is_hopeless: bool,
-    waker: Option<Waker>,
-}
-
-/// What may come in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gate {
-    Open,
-    /// Only what comes from a worker or a callback of the service, which have to finish what they began.
-    Draining,
-    Closed,
-}
-
-/// What a worker found.
-pub(crate) enum Popped<I> {
-    Item(I),
-    /// Nothing at the moment.
-    Nothing,
-    /// Nothing but what the worker already has, and a drain waits for that: it is to finish it.
-    Finish,
-    /// Nothing, for good: the queue is closed, or the worker is to leave.
-    Closed,
-}
-
-impl<I: Placed> Queue<I> {
+impl<I: Assigned> Queue<I> {
     pub(crate) fn new(is_paused: bool) -> Self {
         Self {
             watchers: AtomicUsize::new(0),
             is_open: AtomicBool::new(true),
-            state: CachePadded::new(Mutex::new(State {
-                lane: Lane::new(),
-                gate: Gate::Open,
-                is_paused,
-                seats: Vec::new(),
-                sleepers: Vec::new(),
-                broken: Vec::new(),
-                idle: Wakers::default(),
-                idle_allowance: 0,
-            })),
+            state: CachePadded::new(Mutex::new(QueueState::new(is_paused))),
         }
     }
 
-    /// Puts an item in, and wakes a worker for it; gives it back where the gate does not let it through.
-    pub(crate) fn push(&self, item: I, is_inside: bool) -> Result<(), I> {
+    /// Puts an item in, and wakes a worker for it; gives it back where the gate does not let it through. `now`: the
+    /// time, where somebody needs it exactly.
+    pub(crate) fn push(&self, item: I, is_inside: bool, now: Option<Instant>) -> Result<(), I> {
         let mut state = self.state.lock();
         match state.gate {
             Gate::Open => {}
             Gate::Draining if is_inside => {}
             Gate::Draining | Gate::Closed => return Err(item),
         }
-        state.lane.push(item);
-        let woken = state.next_sleeper();
+        let owner = state.lanes.push(item, now);
+        let woken = state.take_sleeper_for(owner);
         // LOCK: released before anybody is woken.
         drop(state);
         wake_all(woken);
@@ -111,27 +59,27 @@ impl<I: Placed> Queue<I> {
 
     /// Puts in an item that was let in before; gives it back if the queue has been closed since.
     pub(crate) fn push_accepted(&self, item: I) -> Result<(), I> {
-        self.push(item, true)
+        self.push(item, true, None)
     }
 
     /// Puts an item back at the head that a worker was given and has not begun; gives it back if the queue has
     /// been closed since.
-    pub(crate) fn put_back(&self, item: I) -> Result<(), I> {
+    pub(crate) fn put_back(&self, (item, came): Taken<I>) -> Result<(), I> {
         let mut state = self.state.lock();
         if state.gate == Gate::Closed {
             return Err(item);
         }
-        state.lane.push_front(item);
-        let woken = state.next_sleeper();
+        let owner = state.lanes.push_front((item, came));
+        let woken = state.take_sleeper_for(owner);
         drop(state);
         wake_all(woken);
         Ok(())
     }
 
-    /// Takes an item out before a worker comes to it.
-    pub(crate) fn remove(&self, item: &I) -> Option<I> {
+    /// Takes an item out before a worker comes to it; when it came is looked up if somebody wants to know.
+    pub(crate) fn remove(&self, item: &I, wants_time: bool) -> Option<Taken<I>> {
         let mut state = self.state.lock();
-        let removed = state.lane.remove(item);
+        let removed = state.lanes.remove(item, wants_time);
         // What was waited for may have been this.
         let woken = if removed.is_some() {
             state.rouse()
@@ -157,9 +105,9 @@ impl<I: Placed> Queue<I> {
         let mut state = self.state.lock();
         let (popped, woken) = state.pop(worker);
         let unused = match popped {
-            Popped::Nothing => state.sleep(worker.id, waker),
+            Popped::Nothing => state.sleepers.sleep(worker.id, waker),
             _ => {
-                state.wake_up(worker.id);
+                state.sleepers.take(worker.id);
                 Some(waker)
             }
         };
@@ -173,9 +121,11 @@ impl<I: Placed> Queue<I> {
     /// one is woken in its place.
     pub(crate) fn stop_sleeping(&self, worker: &WorkerRecord) {
         let mut state = self.state.lock();
-        let unused = state.wake_up(worker.id);
-        let has_more = unused.is_none() && !state.lane.is_empty();
-        let woken = if has_more { state.next_sleeper() } else { None };
+        let unused = state.sleepers.take(worker.id);
+        let woken = match &unused {
+            None => state.take_other_sleeper(),
+            Some(_) => None,
+        };
         drop(state);
         drop(unused);
         wake_all(woken);
@@ -184,20 +134,21 @@ impl<I: Placed> Queue<I> {
     /// Whether there is something to look for; if not, the worker sleeps until there may be.
     pub(crate) fn ready_or_sleep(&self, worker: &WorkerRecord, waker: Waker) -> bool {
         let mut state = self.state.lock();
-        let has_items = !state.is_paused && !state.lane.is_empty();
-        let is_ready = has_items || state.gate == Gate::Closed || worker.is_retired();
+        let has_items = !state.is_paused && state.lanes.has_for(worker.id);
+        let is_ready =
+            has_items || state.gate == Gate::Closed || worker.is_retired() || worker.has_mail();
         let unused = if is_ready {
-            state.wake_up(worker.id);
+            state.sleepers.take(worker.id);
             Some(waker)
         } else {
-            state.sleep(worker.id, waker)
+            state.sleepers.sleep(worker.id, waker)
         };
         drop(state);
         drop(unused);
         is_ready
     }
 
-    /// What a worker without a processor has to do: give up an item, if all workers are beyond hope, or wait.
+    /// What a worker without a processor has to do: give up an item that nobody can process, or wait.
     pub(crate) fn pop_broken(
         &self,
         worker: &WorkerRecord,
@@ -205,15 +156,16 @@ impl<I: Placed> Queue<I> {
         waker: Waker,
     ) -> Popped<I> {
         let mut state = self.state.lock();
-        let unused = state.forget_broken(worker.id);
-        state.broken.push(Broken {
-            id: worker.id,
-            is_hopeless,
-            waker: Some(waker),
-        });
+        let unused = state.sleepers.add_broken(worker.id, is_hopeless, waker);
         let is_over = state.gate == Gate::Closed || worker.is_retired();
         let (popped, woken) = if is_over || state.is_hopeless() {
             state.pop(worker)
+        } else if is_hopeless && !state.is_paused {
+            // What only this worker could do, nobody can.
+            (
+                state.hand(worker, |lanes| lanes.pop_own(worker.id)),
+                Vec::new(),
+            )
         } else {
             (Popped::Nothing, Vec::new())
         };
@@ -226,7 +178,7 @@ impl<I: Placed> Queue<I> {
     /// The worker has a processor again.
     pub(crate) fn recovered(&self, worker: &WorkerRecord) {
         let mut state = self.state.lock();
-        let unused = state.forget_broken(worker.id);
+        let unused = state.sleepers.take_broken(worker.id);
         drop(state);
         drop(unused);
     }
@@ -243,22 +195,21 @@ impl<I: Placed> Queue<I> {
         }
     }
 
-    /// Whether nothing is queued and no more than `allowance` jobs are with workers; if not, `waker` is woken
-    /// when that may have changed. To be called between `watch` and `unwatch`.
+    /// Whether that is so; if not, `waker` is woken once it was, be it for a moment. To be called between `watch` and
+    /// `unwatch`.
     pub(crate) fn poll_idle(
         &self,
-        allowance: usize,
+        wanted: Idleness,
         place: &mut Option<u64>,
         waker: &Waker,
     ) -> bool {
         let waker = waker.clone();
         let mut state = self.state.lock();
-        let is_idle = state.is_idle(allowance);
+        let is_idle = state.idle.was_told(*place) || state.is_idle(wanted);
         let unused = if is_idle {
             Some(waker)
         } else {
-            state.idle_allowance = state.idle_allowance.max(allowance);
-            state.idle.register(place, waker)
+            state.idle.register(place, wanted, waker)
         };
         drop(state);
         drop(unused);
@@ -275,9 +226,6 @@ impl<I: Placed> Queue<I> {
         self.watchers.fetch_sub(1, Ordering::SeqCst);
         let mut state = self.state.lock();
         let unused = place.and_then(|place| state.idle.remove(place));
-        if state.idle.is_empty() {
-            state.idle_allowance = 0;
-        }
         drop(state);
         drop(unused);
     }
@@ -295,10 +243,6 @@ impl<I: Placed> Queue<I> {
         wake_all(woken);
     }
 
-    pub(crate) fn is_paused(&self) -> bool {
-        self.state.lock().is_paused
-    }
-
     /// Whether anybody may come in. A hint: `push` decides.
     pub(crate) fn is_open(&self) -> bool {
         // ORDERING: acquire, so that whoever saw the stop of a service sees what came before it.
@@ -309,8 +253,13 @@ impl<I: Placed> Queue<I> {
         self.state.lock().gate == Gate::Closed
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.state.lock().lane.len()
+    pub(crate) fn status(&self) -> QueueStatus {
+        self.state.lock().status()
+    }
+
+    /// How many wait for this worker alone.
+    pub(crate) fn assigned(&self, id: WorkerId) -> usize {
+        self.state.lock().lanes.own_len(id)
     }
 
     /// Lets in only what comes from inside, until nothing is left; then closes.
@@ -323,7 +272,9 @@ impl<I: Placed> Queue<I> {
         self.is_open.store(false, Ordering::Release);
         // Never taken back: from now on every job's end may be the last.
         self.watchers.fetch_add(1, Ordering::SeqCst);
-        let mut woken = state.resume();
+        state.is_paused = false;
+        // All of them, not only as many as there are items: one that holds jobs and waits for more is to finish.
+        let mut woken = state.sleepers.take_all();
         woken.extend(state.rouse());
         drop(state);
         wake_all(woken);
@@ -335,8 +286,8 @@ impl<I: Placed> Queue<I> {
         state.gate = Gate::Closed;
         self.is_open.store(false, Ordering::Release);
         state.is_paused = false;
-        let items = state.lane.drain();
-        let mut woken = state.wake_sleepers();
+        let items = state.lanes.drain();
+        let mut woken = state.sleepers.take_all();
         woken.extend(state.rouse());
         drop(state);
         wake_all(woken);
@@ -345,25 +296,44 @@ impl<I: Placed> Queue<I> {
 
     /// Serves a worker, from now on.
     pub(crate) fn seat(&self, worker: Arc<WorkerRecord>) {
-        self.state.lock().seats.push(worker);
+        self.state.lock().lanes.seat(worker);
     }
 
-    /// Has a worker look up: it was told to leave.
-    pub(crate) fn recall(&self, id: WorkerId) {
+    /// Serves `heir` in the place of a worker that was given up. False: that one was not served.
+    pub(crate) fn succeed(&self, lost: WorkerId, heir: Arc<WorkerRecord>) -> bool {
         let mut state = self.state.lock();
-        let woken = [state.wake_up(id), state.forget_broken(id)];
+        let has_seat = state.lanes.succeed(lost, heir);
+        let woken = state.rouse();
         drop(state);
-        wake_all(woken.into_iter().flatten());
+        wake_all(woken);
+        has_seat
+    }
+
+    /// Has a worker look up: it was told to leave, or has mail. What was assigned to one that leaves is for others.
+    pub(crate) fn recall(&self, worker: &WorkerRecord) {
+        let mut state = self.state.lock();
+        let id = worker.id;
+        let mut woken: Vec<_> = state.sleepers.take(id).into_iter().collect();
+        if worker.is_retired() {
+            woken.extend(state.sleepers.take_broken(id));
+            if !worker.is_lost() {
+                let released = state.lanes.release(id);
+                woken.extend(state.take_sleepers(released));
+            }
+        }
+        drop(state);
+        wake_all(woken);
     }
 
     /// Serves a worker no longer.
     pub(crate) fn unseat(&self, id: WorkerId) {
         let mut state = self.state.lock();
-        state.seats.retain(|worker| worker.id != id);
-        let unused = (state.wake_up(id), state.forget_broken(id));
+        let released = state.lanes.unseat(id);
+        let unused = (state.sleepers.take(id), state.sleepers.take_broken(id));
         let mut woken = state.rouse();
+        woken.extend(state.take_sleepers(released));
         // The rest may be broken, all of them, now.
-        woken.extend(state.take_broken());
+        woken.extend(state.sleepers.rouse_all_broken());
         drop(state);
         drop(unused);
         wake_all(woken);
@@ -371,124 +341,6 @@ impl<I: Placed> Queue<I> {
 
     /// The workers that are served, in the order in which they came.
     pub(crate) fn seats(&self) -> Vec<Arc<WorkerRecord>> {
-        self.state.lock().seats.clone()
-    }
-}
-
-impl<I: Placed> State<I> {
-    fn pop(&mut self, worker: &WorkerRecord) -> (Popped<I>, Vec<Waker>) {
-        if worker.is_retired() {
-            // It may have been woken for an item that it does not take.
-            let other = if self.lane.is_empty() {
-                None
-            } else {
-                self.next_sleeper()
-            };
-            return (Popped::Closed, other.into_iter().collect());
-        }
-        if self.is_paused {
-            return (Popped::Nothing, Vec::new());
-        }
-        if let Some(item) = self.lane.pop() {
-            worker.hand();
-            return (Popped::Item(item), Vec::new());
-        }
-        match self.gate {
-            Gate::Open => (Popped::Nothing, Vec::new()),
-            Gate::Draining if worker.held() > 0 => (Popped::Finish, Vec::new()),
-            Gate::Draining => {
-                let woken = self.rouse();
-                let popped = if self.gate == Gate::Closed {
-                    Popped::Closed
-                } else {
-                    Popped::Nothing
-                };
-                (popped, woken)
-            }
-            Gate::Closed => (Popped::Closed, Vec::new()),
-        }
-    }
-
-    fn sleep(&mut self, id: WorkerId, waker: Waker) -> Option<Waker> {
-        match self.sleepers.iter_mut().find(|(sleeper, _)| *sleeper == id) {
-            Some((_, slot)) => Some(std::mem::replace(slot, waker)),
-            None => {
-                self.sleepers.push((id, waker));
-                None
-            }
-        }
-    }
-
-    fn wake_up(&mut self, id: WorkerId) -> Option<Waker> {
-        let index = self
-            .sleepers
-            .iter()
-            .position(|(sleeper, _)| *sleeper == id)?;
-        Some(self.sleepers.remove(index).1)
-    }
-
-    /// Whether no worker can take an item, and none is likely to.
-    fn is_hopeless(&self) -> bool {
-        self.broken
-            .iter()
-            .filter(|broken| broken.is_hopeless)
-            .count()
-            >= self.seats.len()
-    }
-
-    fn forget_broken(&mut self, id: WorkerId) -> Option<Waker> {
-        let index = self.broken.iter().position(|broken| broken.id == id)?;
-        self.broken.swap_remove(index).waker
-    }
-
-    fn take_broken(&mut self) -> impl Iterator<Item = Waker> {
-        self.broken
-            .iter_mut()
-            .filter_map(|broken| broken.waker.take())
-    }
-
-    /// The worker to wake for an item that has come in.
-    fn next_sleeper(&mut self) -> Option<Waker> {
-        if self.is_paused {
-            return None;
-        }
-        match self.sleepers.pop() {
-            Some((_, waker)) => Some(waker),
-            None if self.broken.is_empty() || !self.is_hopeless() => None,
-            None => self.take_broken().next(),
-        }
-    }
-
-    fn wake_sleepers(&mut self) -> Vec<Waker> {
-        let mut woken: Vec<_> = self.sleepers.drain(..).map(|(_, waker)| waker).collect();
-        woken.extend(self.take_broken());
-        woken
-    }
-
-    fn resume(&mut self) -> Vec<Waker> {
-        self.is_paused = false;
-        (0..self.lane.len())
-            .map_while(|_| self.next_sleeper())
-            .collect()
-    }
-
-    fn is_idle(&self, allowance: usize) -> bool {
-        // No job can move from the lane to a worker meanwhile, for that needs the lock: so once all the counts
-        // were seen to be low, they are.
-        self.lane.is_empty()
-            && self.seats.iter().map(|worker| worker.held()).sum::<usize>() <= allowance
-    }
-
-    /// Takes out those who are to know that nothing is left to do, if so; a drain ends then.
-    fn rouse(&mut self) -> Vec<Waker> {
-        let mut woken = Vec::new();
-        if self.gate == Gate::Draining && self.is_idle(0) {
-            self.gate = Gate::Closed;
-            woken = self.wake_sleepers();
-        }
-        if !self.idle.is_empty() && self.is_idle(self.idle_allowance) {
-            woken.extend(self.idle.take());
-        }
-        woken
+        self.state.lock().lanes.workers().cloned().collect()
     }
 }

@@ -7,16 +7,22 @@ use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
-use crate::status::{WorkerId, WorkerState, WorkerStatus};
+use crate::held::Held;
+use crate::status::{RequestStatus, WorkerId, WorkerState, WorkerStatus};
+use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// One worker's record.
 #[derive(Debug)]
 pub(crate) struct WorkerRecord {
     pub(crate) id: WorkerId,
-    pub(crate) name: String,
+    /// The first of the workers of which each took the place of the one before.
+    pub(crate) line: WorkerId,
+    pub(crate) name: Arc<str>,
     born: Instant,
     figures: CachePadded<Figures>,
+    /// Beside the figures, on lines of the worker's own too.
+    pub(crate) held: CachePadded<Held>,
 }
 
 /// ORDERING: relaxed, but where `held` is read or written. The figures are counts that nobody acts on.
@@ -44,6 +50,8 @@ struct Figures {
     is_retired: AtomicBool,
     /// Whether it was given up, with all it has.
     is_lost: AtomicBool,
+    /// Whether there is mail for its processor.
+    has_mail: AtomicBool,
     /// The hash of the request that it began last.
     last_hash: AtomicU64,
 }
@@ -59,13 +67,26 @@ pub(crate) enum Ending {
 }
 
 impl WorkerRecord {
-    pub(crate) fn new(id: WorkerId, name: String) -> Self {
+    pub(crate) fn new(id: WorkerId, name: Arc<str>) -> Self {
         Self {
             id,
+            line: id,
             name,
             born: Instant::now(),
             figures: CachePadded::default(),
+            held: CachePadded::default(),
         }
+    }
+
+    /// The record of the worker that takes the place of a lost one.
+    pub(crate) fn heir(&self, id: WorkerId) -> Self {
+        let heir = Self {
+            line: self.line,
+            ..Self::new(id, Arc::clone(&self.name))
+        };
+        let respawns = self.figures.respawns.load(Ordering::Relaxed);
+        heir.figures.respawns.store(respawns, Ordering::Relaxed);
+        heir
     }
 
     /// A job goes to this worker. To be called under the queue's lock, so that no job is between the two.
@@ -136,17 +157,22 @@ impl WorkerRecord {
         self.figures.period.store(now << 1, Ordering::Release);
     }
 
-    /// The worker has something to do from now on.
-    pub(crate) fn work(&self) {
-        if !self.period().1 {
-            self.figures
-                .period
-                .store((self.nanos() << 1) | 1, Ordering::Release);
+    /// The worker has something to do from now on. Gives the time, if it had nothing before.
+    pub(crate) fn work(&self) -> Option<u64> {
+        if self.period().1 {
+            return None;
         }
+        let now = self.nanos();
+        self.figures.period.store((now << 1) | 1, Ordering::Release);
+        Some(now)
     }
 
     pub(crate) fn set_ready(&self, is_ready: bool) {
         self.figures.is_ready.store(is_ready, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.figures.is_ready.load(Ordering::Relaxed)
     }
 
     /// The processor may be in any state: a request panicked in it.
@@ -173,13 +199,25 @@ impl WorkerRecord {
 
     /// The worker is given up; false if it was before.
     pub(crate) fn lose(&self) -> bool {
+        // ORDERING: SeqCst, see `StateWord`. Lost before retired, for what is assigned to a worker that was retired
+        // and not lost goes to others.
+        let is_news = !self.figures.is_lost.swap(true, Ordering::SeqCst);
         self.retire();
-        // ORDERING: SeqCst, see `StateWord`.
-        !self.figures.is_lost.swap(true, Ordering::SeqCst)
+        is_news
     }
 
     pub(crate) fn is_lost(&self) -> bool {
         self.figures.is_lost.load(Ordering::SeqCst)
+    }
+
+    /// There is mail for the worker's processor, or no longer.
+    pub(crate) fn set_mail(&self, has_mail: bool) {
+        // ORDERING: as in `retire`; and the mail itself is under a lock of its own.
+        self.figures.has_mail.store(has_mail, Ordering::Release);
+    }
+
+    pub(crate) fn has_mail(&self) -> bool {
+        self.figures.has_mail.load(Ordering::Acquire)
     }
 
     /// The worker is about to begin a request with this hash.
@@ -192,20 +230,15 @@ impl WorkerRecord {
         self.figures.last_hash.load(Ordering::Acquire)
     }
 
-    /// This worker takes the place of one that was lost.
-    pub(crate) fn replaces(&self, lost: &Self) {
-        let respawns = lost.figures.respawns.load(Ordering::Relaxed);
-        self.figures.respawns.store(respawns, Ordering::Relaxed);
-    }
-
     /// The processor has been made anew.
     pub(crate) fn respawned(&self) {
         self.figures.is_spoilt.store(false, Ordering::Release);
         self.figures.respawns.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn status(&self) -> WorkerStatus {
-        let state = match (self.figures.is_ready.load(Ordering::Relaxed), self.held()) {
+    /// How this worker is. `assigned`: how many requests wait for it alone.
+    pub(crate) fn status(&self, assigned: usize) -> WorkerStatus {
+        let state = match (self.is_ready(), self.held()) {
             (_, 1..) => WorkerState::Busy,
             (true, 0) => WorkerState::Idle,
             (false, 0) => WorkerState::Starting,
@@ -216,7 +249,7 @@ impl WorkerRecord {
         let busy = self.busy_until(now).min(uptime);
         WorkerStatus {
             id: self.id,
-            name: self.name.clone(),
+            name: self.name.to_string(),
             state,
             uptime,
             busy,
@@ -225,7 +258,18 @@ impl WorkerRecord {
             failed: self.failed(),
             panicked: self.panicked(),
             respawns: self.figures.respawns.load(Ordering::Relaxed),
+            assigned,
+            requests: self.requests(now),
         }
+    }
+
+    fn requests(&self, now: u64) -> Vec<RequestStatus> {
+        let all = self.held.all().into_iter();
+        let requests = all.map(|held| RequestStatus {
+            id: held.id,
+            running: Duration::from_nanos(now.saturating_sub(held.since)),
+        });
+        requests.collect()
     }
 
     fn busy_until(&self, now: u64) -> Duration {
@@ -251,7 +295,8 @@ impl WorkerRecord {
         (period >> 1, period & 1 == 1)
     }
 
-    fn nanos(&self) -> u64 {
+    /// Nanoseconds since it was started.
+    pub(crate) fn nanos(&self) -> u64 {
         u64::try_from(self.born.elapsed().as_nanos()).unwrap_or(u64::MAX >> 1)
     }
 }

@@ -16,6 +16,7 @@
 
 use crate::error::Failure;
 use crate::lane::Placed;
+use crate::lanes::Assigned;
 use crate::state::{Join, Leave, Phase, Reading, State, StateWord, Ticket};
 use crate::status::WorkerId;
 use crate::subscribers::{Key, Subscriber, Subscribers, Told};
@@ -27,7 +28,8 @@ pub(crate) struct Run<R, T> {
     request: R,
     hash: u64,
     state: StateWord,
-    /// The number of the worker that began it.
+    /// The number of the worker that began it; before that, of the first of the line of workers that it was
+    /// assigned to.
     worker: AtomicU32,
     /// Where it stands in its lane. Read and written under the queue's lock.
     position: AtomicU32,
@@ -50,13 +52,13 @@ pub(crate) enum Left {
 }
 
 impl<R, T> Run<R, T> {
-    /// A queued run. `is_shared`: whether equal requests may join it.
-    pub(crate) fn new(request: R, hash: u64, is_shared: bool) -> Self {
+    /// A queued run. `is_shared`: whether equal requests may join it. `line`: the workers it is assigned to.
+    pub(crate) fn new(request: R, hash: u64, is_shared: bool, line: Option<WorkerId>) -> Self {
         Self {
             request,
             hash,
             state: StateWord::new(is_shared),
-            worker: AtomicU32::new(NO_WORKER),
+            worker: AtomicU32::new(line.map_or(NO_WORKER, |line| line.0)),
             position: AtomicU32::new(0),
             outcome: OnceLock::new(),
             subscribers: Mutex::new(Subscribers::new()),
@@ -92,19 +94,20 @@ impl<R, T> Run<R, T> {
     pub(crate) fn start(&self, worker: WorkerId) -> bool {
         // ORDERING: the step of the state word releases it to whoever sees the run running.
         self.worker.store(worker.0, Ordering::Relaxed);
-        let has_begun = self.state.start();
-        if !has_begun {
-            self.worker.store(NO_WORKER, Ordering::Relaxed);
-        }
-        has_begun
+        self.state.start()
     }
 
+    /// The worker that began it.
     pub(crate) fn worker(&self) -> Option<WorkerId> {
-        let number = match self.state.read().phase() {
-            Phase::Queued => NO_WORKER,
-            _ => self.worker.load(Ordering::Relaxed),
-        };
-        (number != NO_WORKER).then_some(WorkerId(number))
+        match self.state.read().phase() {
+            Phase::Queued | Phase::Withdrawn => None,
+            Phase::Running | Phase::Finishing => self.line(),
+        }
+    }
+
+    /// Whether it is for this worker, or with it.
+    pub(crate) fn is_of(&self, worker: WorkerId) -> bool {
+        self.line() == Some(worker)
     }
 
     /// The outcome, as the caller of `ticket` sees it.
@@ -230,5 +233,16 @@ impl<R, T> Placed for Run<R, T> {
 
     fn is_same(&self, other: &Self) -> bool {
         std::ptr::eq(self, other)
+    }
+}
+
+impl<R, T> Assigned for Run<R, T> {
+    fn line(&self) -> Option<WorkerId> {
+        let number = self.worker.load(Ordering::Relaxed);
+        (number != NO_WORKER).then_some(WorkerId(number))
+    }
+
+    fn release(&self) {
+        self.worker.store(NO_WORKER, Ordering::Relaxed);
     }
 }

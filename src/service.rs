@@ -1,12 +1,12 @@
 //! The service itself: a face to its parts, with no algorithms of its own.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::blocking::block_on;
 use crate::current;
 use crate::dispatcher::Dispatcher;
 use crate::error::QueueError;
+use crate::events::Events;
 use crate::handle::{Handle, PromiseOf, PromiseSetOf};
 use crate::pool::Pool;
 use crate::processor::Processor;
@@ -43,6 +43,7 @@ pub struct ProcessorService<P: Processor> {
     pub(crate) window: usize,
     /// Whether a shutdown gave up waiting for workers.
     gave_up: AtomicBool,
+    born: Instant,
 }
 
 impl<P: Processor> ProcessorService<P> {
@@ -56,6 +57,7 @@ impl<P: Processor> ProcessorService<P> {
             pool: Arc::new(pool),
             window,
             gave_up: AtomicBool::new(false),
+            born: Instant::now(),
         }
     }
 
@@ -147,7 +149,7 @@ impl<P: Processor> ProcessorService<P> {
 
     /// Whether the service is paused.
     pub fn is_paused(&self) -> bool {
-        self.home().queue.is_paused()
+        self.home().queue.status().is_paused
     }
 
     /// Waits until nothing is queued and nothing runs, callbacks included. Called inside a worker, what that
@@ -157,15 +159,7 @@ impl<P: Processor> ProcessorService<P> {
     ///
     /// Until then; for ever, where the service is paused and not empty.
     pub fn wait_idle(&self) {
-        let queue = &self.home().queue;
-        let own = current::worker_of(self.home().id);
-        let mut place = None;
-        queue.watch();
-        block_on(|waker| {
-            let allowance = own.as_ref().map_or(0, |worker| worker.held());
-            queue.poll_idle(allowance, &mut place, waker).then_some(())
-        });
-        queue.unwatch(place);
+        self.home().wait_until_idle(None, None);
     }
 
     /// Refuses new requests, finishes what is queued, and ends the workers. Their processors have been dropped
@@ -228,19 +222,51 @@ impl<P: Processor> ProcessorService<P> {
         report(before, home.counters.settled(), how, still_running)
     }
 
-    /// Figures of the service and its workers, at this moment. Stops nobody.
+    /// Figures of the service and its workers, at this moment. Stops nobody. Prints as a table.
+    #[doc(alias = "get_status")]
     pub fn status(&self) -> ServiceStatus {
         let home = self.home();
+        let queue = home.queue.status();
+        let age = |came: Instant| came.elapsed();
         ServiceStatus {
-            queued: home.queued(),
+            name: self.pool.name().to_owned(),
+            uptime: self.born.elapsed(),
+            queued: queue.queued + home.parked.len(),
+            oldest: queue.oldest.map(age),
             running: self.running(),
             settled: home.counters.settled(),
             coalesced: home.counters.now_coalesced(),
             callback_panics: home.counters.now_callback_panics(),
-            paused: home.queue.is_paused(),
+            paused: queue.is_paused,
             accepting: home.queue.is_open(),
-            workers: home.counters.workers(),
+            workers: self.workers(),
         }
+    }
+
+    /// Tells what happens from now on: which worker begins what, how it ends, which workers come and go.
+    ///
+    /// Nobody waits for a subscriber: it holds up to 16,384 events, and loses the oldest where it is too slow.
+    /// While nobody subscribes, this costs nothing.
+    ///
+    /// ```
+    /// use parallel_workers::{Context, Event, Outcome, ProcessorService, processor_fn};
+    ///
+    /// let service = ProcessorService::start(1, || processor_fn(|n: &u64, _: &Context| n + 1))?;
+    /// let events = service.subscribe();
+    /// let promise = service.queue_request(1);
+    /// let Some(Event::Started { request, name, .. }) = events.recv() else { panic!() };
+    /// assert_eq!((request, &*name), (promise.id(), "worker-0"));
+    /// let Some(Event::Settled { outcome, .. }) = events.recv() else { panic!() };
+    /// assert_eq!(outcome, Outcome::Output);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn subscribe(&self) -> Events {
+        self.subscribe_with(16_384)
+    }
+
+    /// As [`subscribe`](Self::subscribe), with room for so many events; at least one.
+    pub fn subscribe_with(&self, capacity: usize) -> Events {
+        self.home().observer.subscribe(capacity)
     }
 
     pub(crate) fn home(&self) -> &Arc<Dispatcher<P::Request, P::Output>> {
@@ -270,6 +296,7 @@ impl<P: Processor> Drop for ProcessorService<P> {
         } else {
             self.stop();
         }
+        self.home().observer.close();
     }
 }
 

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::request_id::RequestId;
+
 /// Names one worker of a service. Never used again for another.
 ///
 /// A worker keeps it when its processor is rebuilt after a panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct WorkerId(pub(crate) u32);
 
 impl fmt::Display for WorkerId {
@@ -17,6 +20,8 @@ impl fmt::Display for WorkerId {
 
 /// What a worker does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum WorkerState {
     /// Its processor is being made, at its start, after a panic, or after a factory that failed.
@@ -42,6 +47,7 @@ impl fmt::Display for WorkerState {
 
 /// A worker, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct WorkerStatus {
     /// Names it, for good.
@@ -51,10 +57,13 @@ pub struct WorkerStatus {
     /// What it does.
     pub state: WorkerState,
     /// Time since it was started.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::seconds::one"))]
     pub uptime: Duration,
     /// The part of it in which it had requests.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::seconds::one"))]
     pub busy: Duration,
     /// The part in which it had none.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::seconds::one"))]
     pub idle: Duration,
     /// How many outputs it gave, failures among them.
     pub processed: u64,
@@ -64,10 +73,29 @@ pub struct WorkerStatus {
     pub panicked: u64,
     /// How many times its processor was made again.
     pub respawns: u64,
+    /// How many requests wait for this worker alone, see [`Worker::assign`](crate::Worker::assign).
+    pub assigned: usize,
+    /// What it has in its hands: one request, as a rule, or none, or several where its processor takes several.
+    /// Callbacks that still run count.
+    pub requests: Vec<RequestStatus>,
+}
+
+/// A request that a worker has in its hands, at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct RequestStatus {
+    /// Names it, see [`Promise::id`](crate::Promise::id).
+    pub id: RequestId,
+    /// For how long. Where requests take less than a microsecond, it may be the time of the last 16.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::seconds::one"))]
+    pub running: Duration,
 }
 
 impl WorkerStatus {
-    /// The share of its time in which it had requests, from 0 to 1.
+    /// The share of its time in which it had requests, from 0 to 1. The rest is starvation.
+    #[doc(alias = "efficiency")]
+    #[doc(alias = "starvation")]
     pub fn utilization(&self) -> f64 {
         let total = (self.busy + self.idle).as_secs_f64();
         if total > 0.0 {
@@ -78,6 +106,7 @@ impl WorkerStatus {
     }
 
     /// Its busy time for each request that it finished; zero before the first.
+    #[doc(alias = "sec_per_job")]
     pub fn mean_process_time(&self) -> Duration {
         let finished = self.processed + self.panicked;
         let nanos = self
@@ -91,6 +120,7 @@ impl WorkerStatus {
 
 /// How many runs have settled, by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Settled {
     /// With an output, failures among them.
@@ -120,10 +150,19 @@ impl Settled {
 /// another; none is ever too high. Once nothing is in flight, `settled.total() + coalesced` is the number of
 /// requests accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ServiceStatus {
+    /// Its name, see [`ProcessorServiceBuilder::name`](crate::ProcessorServiceBuilder::name).
+    pub name: String,
+    /// Time since it was started.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::seconds::one"))]
+    pub uptime: Duration,
     /// Requests that wait for a worker.
     pub queued: usize,
+    /// How long the oldest of them has waited; up to two hundredths too much where many wait.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::seconds::some"))]
+    pub oldest: Option<Duration>,
     /// Requests that workers process. Callbacks that still run do not count.
     pub running: usize,
     /// Runs that have ended.
@@ -142,6 +181,7 @@ pub struct ServiceStatus {
 
 /// What a shutdown did, counted in runs, since it was called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ShutdownReport {
     /// Processed to their end, whatever the outcome.
@@ -177,12 +217,12 @@ impl fmt::Display for ServiceStatus {
             (true, true) => "paused",
             (false, _) => "stopped",
         };
-        let (queued, running) = (self.queued, self.running);
-        writeln!(
-            f,
-            "{state}: {queued} queued, {running} running, {} coalesced",
-            self.coalesced
-        )?;
+        let (name, queued, running) = (&self.name, self.queued, self.running);
+        write!(f, "service {name:?}, {state}: {queued} queued")?;
+        if let Some(oldest) = self.oldest {
+            write!(f, " for up to {oldest:.1?}")?;
+        }
+        writeln!(f, ", {running} running, {} coalesced", self.coalesced)?;
         writeln!(f, "settled: {}", self.settled)?;
         if self.callback_panics > 0 {
             writeln!(f, "callbacks that panicked: {}", self.callback_panics)?;
@@ -197,6 +237,8 @@ impl fmt::Display for ServiceStatus {
         let width = names.max().unwrap_or(0).max("name".len());
         let head = [
             "state",
+            "holds",
+            "waiting",
             "uptime",
             "busy",
             "processed",
@@ -239,9 +281,11 @@ impl fmt::Display for Settled {
 
 impl WorkerStatus {
     /// What stands behind its name in the table.
-    fn cells(&self) -> [String; 8] {
+    fn cells(&self) -> [String; 10] {
         [
             self.state.to_string(),
+            self.requests.len().to_string(),
+            self.assigned.to_string(),
             format!("{:.1}s", self.uptime.as_secs_f64()),
             format!("{:.1}%", self.utilization() * 100.0),
             self.processed.to_string(),
@@ -259,10 +303,12 @@ fn write_row(
     width: usize,
     id: &str,
     name: &str,
-    cells: [impl AsRef<str>; 8],
+    cells: [impl AsRef<str>; 10],
 ) -> fmt::Result {
     let [
         state,
+        holds,
+        waiting,
         uptime,
         busy,
         processed,
@@ -273,7 +319,7 @@ fn write_row(
     ] = cells.each_ref().map(AsRef::as_ref);
     write!(
         f,
-        "{id:>4} {name:width$} {state:8} {uptime:>9} {busy:>6} {processed:>10}"
+        "{id:>4} {name:width$} {state:8} {holds:>5} {waiting:>7} {uptime:>9} {busy:>6} {processed:>10}"
     )?;
     writeln!(f, " {failed:>8} {panicked:>8} {respawns:>8} {mean:>10}")
 }

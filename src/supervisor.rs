@@ -3,6 +3,7 @@
 //! | it came back | then |
 //! |---|---|
 //! | because the queue is closed, or the worker was removed | the processor is dropped, the thread ends |
+//! | because there is mail for the processor | the mail is read, and it runs again |
 //! | because a request panicked, or `run` did | the processor is dropped and made again, with backoff |
 //! | by itself | it runs again as soon as there is something to do |
 
@@ -13,9 +14,10 @@ use crate::blocking::block_until;
 use crate::error::{FactoryError, Failure, StartError};
 use crate::job::Desk;
 use crate::jobs::Jobs;
+use crate::mail::Mail;
 use crate::panic::{catch, discard};
 use crate::processor::Processor;
-use crate::queue::Popped;
+use crate::queue_state::Popped;
 use crate::record::Ending;
 use crate::sync::Arc;
 
@@ -37,25 +39,33 @@ const FUTILE_RUNS: u32 = 100;
 pub(crate) struct Supervisor<P: Processor> {
     desk: Arc<Desk<P::Request, P::Output>>,
     factory: Arc<Factory<P>>,
+    mail: Arc<Mail<P>>,
     jobs: Jobs<P::Request, P::Output>,
 }
 
 impl<P: Processor> Supervisor<P> {
-    pub(crate) fn new(desk: Arc<Desk<P::Request, P::Output>>, factory: Arc<Factory<P>>) -> Self {
+    pub(crate) fn new(
+        desk: Arc<Desk<P::Request, P::Output>>,
+        factory: Arc<Factory<P>>,
+        mail: Arc<Mail<P>>,
+    ) -> Self {
         let jobs = Jobs::new(Arc::clone(&desk));
         Self {
             desk,
             factory,
+            mail,
             jobs,
         }
     }
 
     /// The worker's first processor.
     pub(crate) fn begin(&self) -> Result<P, StartError> {
-        let worker = || self.desk.record.name.clone();
+        let worker = || self.desk.record.name.to_string();
         match catch(|| (self.factory)()) {
             Ok(Ok(processor)) => {
-                self.desk.record.set_ready(true);
+                let Desk { home, record } = &*self.desk;
+                record.set_ready(true);
+                home.observer.worker_started(record);
                 Ok(processor)
             }
             Ok(Err(source)) => Err(StartError::Factory {
@@ -75,9 +85,12 @@ impl<P: Processor> Supervisor<P> {
         let mut futile_runs = 0;
         loop {
             let taken = self.jobs.taken();
-            self.jobs.begin();
-            if catch(|| processor.run(&mut self.jobs)).is_err() {
-                self.desk.record.spoil();
+            let had_mail = self.read_mail(&mut processor);
+            if !self.desk.record.is_spoilt() {
+                self.jobs.begin();
+                if catch(|| processor.run(&mut self.jobs)).is_err() {
+                    self.desk.record.spoil();
+                }
             }
             if self.desk.record.is_spoilt() {
                 discard(processor);
@@ -87,16 +100,36 @@ impl<P: Processor> Supervisor<P> {
                 }
             } else if self.jobs.is_closed() {
                 return discard(processor);
-            } else if self.jobs.taken() == taken {
+            } else if had_mail || self.desk.record.has_mail() || self.jobs.taken() != taken {
+                futile_runs = 0;
+            } else {
                 futile_runs += 1;
                 self.jobs.wait_until_ready();
                 if futile_runs >= FUTILE_RUNS {
                     drop(self.jobs.try_next());
                 }
-            } else {
-                futile_runs = 0;
             }
         }
+    }
+
+    /// Does what has been asked of the processor, as long as that does it no harm. Whether there was anything.
+    fn read_mail(&self, processor: &mut P) -> bool {
+        let Desk { record, .. } = &*self.desk;
+        if !record.has_mail() {
+            return false;
+        }
+        // Before the mail is read, so that nothing that comes meanwhile goes unmarked.
+        record.set_mail(false);
+        record.work();
+        while let Some(order) = self.mail.take() {
+            if !order.carry_out(processor) {
+                // The rest is for the processor that is made next.
+                record.set_mail(true);
+                record.spoil();
+                break;
+            }
+        }
+        true
     }
 
     /// Makes another processor, however long that takes; `None` if there is no need for it before.
@@ -110,9 +143,13 @@ impl<P: Processor> Supervisor<P> {
                 home.queue.recovered(record);
                 record.respawned();
                 record.set_ready(true);
+                home.observer.worker_respawned(record);
                 return Some(processor);
             }
             failures += 1;
+            if failures >= BROKEN_AFTER {
+                self.mail.give_up(&Failure::WorkerLost);
+            }
             if self.wait(backoff, failures >= BROKEN_AFTER).is_break() {
                 return None;
             }
@@ -132,7 +169,11 @@ impl<P: Processor> Supervisor<P> {
             });
             match popped {
                 None => return ControlFlow::Continue(()),
-                Some(Popped::Item(entry)) => {
+                Some(Popped::Mail) => {
+                    record.set_mail(false);
+                    self.mail.give_up(&Failure::WorkerLost);
+                }
+                Some(Popped::Item((entry, _))) => {
                     record.count(Ending::Dropped);
                     if entry.run.state_word().withdraw() {
                         home.end_queued(entry, Failure::WorkerLost);

@@ -8,7 +8,7 @@
 use std::sync::PoisonError;
 
 pub(crate) use std::sync::atomic;
-pub(crate) use std::sync::{Arc, MutexGuard, OnceLock};
+pub(crate) use std::sync::{Arc, MutexGuard, OnceLock, Weak};
 pub(crate) use std::thread;
 
 /// A `std` mutex whose `lock` cannot fail.

@@ -35,10 +35,6 @@ impl Wakers {
         Some(self.waiting.swap_remove(index).1)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
     /// Takes all of them, to be woken with [`wake_all`] once the lock is released.
     pub(crate) fn take(&mut self) -> Vec<Waker> {
         self.waiting.drain(..).map(|(_, waker)| waker).collect()

@@ -20,7 +20,12 @@ impl<P: Processor> ProcessorService<P> {
     #[doc(alias = "worker_pids")]
     #[doc(alias = "pool")]
     pub fn workers(&self) -> Vec<WorkerStatus> {
-        self.home().counters.workers()
+        let home = self.home();
+        let present = home.counters.present();
+        present
+            .iter()
+            .map(|worker| home.worker_status(worker))
+            .collect()
     }
 
     /// The worker with this id; `None` if there is none, or no longer.
@@ -30,7 +35,7 @@ impl<P: Processor> ProcessorService<P> {
 
     /// The worker with this name; `None` if there is none, or no longer.
     pub fn worker_named(&self, name: &str) -> Option<Worker<P>> {
-        self.find(|record| record.name == name)
+        self.find(|record| *record.name == *name)
     }
 
     /// Adds `n` workers, and gives their ids. When it returns, each has its processor.
@@ -66,10 +71,17 @@ impl<P: Processor> ProcessorService<P> {
     }
 
     fn find(&self, wanted: impl Fn(&WorkerRecord) -> bool) -> Option<Worker<P>> {
-        let present = self.home().counters.present();
-        let record = present.into_iter().find(|record| wanted(record))?;
-        let (home, pool) = (Arc::clone(self.home()), Arc::clone(&self.pool));
-        Some(Worker { home, pool, record })
+        self.find_all(wanted).into_iter().next()
+    }
+
+    pub(crate) fn find_all(&self, wanted: impl Fn(&WorkerRecord) -> bool) -> Vec<Worker<P>> {
+        let mut found = self.home().counters.present();
+        found.retain(|record| wanted(record));
+        let found = found.into_iter().map(|record| {
+            let (home, pool) = (Arc::clone(self.home()), Arc::clone(&self.pool));
+            Worker { home, pool, record }
+        });
+        found.collect()
     }
 }
 
@@ -87,9 +99,9 @@ impl<P: Processor> ProcessorService<P> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Worker<P: Processor> {
-    home: Arc<Dispatcher<P::Request, P::Output>>,
+    pub(crate) home: Arc<Dispatcher<P::Request, P::Output>>,
     pool: Arc<Pool<P>>,
-    record: Arc<WorkerRecord>,
+    pub(crate) record: Arc<WorkerRecord>,
 }
 
 impl<P: Processor> Worker<P> {
@@ -105,7 +117,7 @@ impl<P: Processor> Worker<P> {
 
     /// Its figures, at this moment.
     pub fn status(&self) -> WorkerStatus {
-        self.record.status()
+        self.home.worker_status(&self.record)
     }
 
     /// Has the worker leave once it has finished what it has; returns at once. False if it was told before.

@@ -286,7 +286,10 @@ fn the_status_of_a_service_adds_up_and_prints_as_a_table() {
     }
     let table = status.to_string();
     let lines: Vec<_> = table.lines().collect();
-    assert_eq!(lines[0], "working: 0 queued, 0 running, 1 coalesced");
+    assert_eq!(
+        lines[0],
+        "service \"clerk\", working: 0 queued, 0 running, 1 coalesced"
+    );
     assert_eq!(
         lines[1],
         "settled: 4 outputs (0 failed), 1 panicked, 1 aborted, 0 lost, 0 stopped"
@@ -298,7 +301,7 @@ fn the_status_of_a_service_adds_up_and_prints_as_a_table() {
     let widths: Vec<_> = lines[2..].iter().map(|line| line.chars().count()).collect();
     assert!(widths.iter().all(|width| *width == widths[0]), "{table}");
     service.stop();
-    assert!(service.status().to_string().starts_with("stopped: "));
+    assert!(service.status().to_string().contains(", stopped: "));
     assert!(format!("{service:?}").starts_with("ProcessorService { workers: 0"));
 }
 

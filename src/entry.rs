@@ -1,0 +1,121 @@
+//! What callers and tables do with one run of a service.
+
+use std::hash::Hash;
+
+use crate::blocking::block_on;
+use crate::current;
+use crate::dispatcher::Entry;
+use crate::error::Failure;
+use crate::in_flight::Hashed;
+use crate::lane::Placed;
+use crate::lanes::Assigned;
+use crate::run::Left;
+use crate::share::Share;
+use crate::state::{Abort, Ticket};
+use crate::status::WorkerId;
+use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
+
+impl<R, T> Entry<R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    /// The caller of `ticket` wants the run no longer.
+    pub(crate) fn abort(self: &Arc<Self>, ticket: Ticket) -> Abort {
+        match self.run.leave(ticket) {
+            Left::Withdrawn => {
+                self.home.end_queued(Arc::clone(self), Failure::Aborted);
+                Abort::Aborted
+            }
+            Left::StillWanted(told) => {
+                self.home.notify(told);
+                Abort::StillWanted
+            }
+            Left::Running => Abort::Running,
+            Left::Settled => Abort::Settled,
+            Left::Settling => {
+                // Another thread is between two lines of `end_queued`; no foreign code is on its way.
+                let mut key = None;
+                block_on(|waker| {
+                    let waits = self.run.subscribe_waker(ticket, &mut key, waker.clone());
+                    (!waits).then_some(Abort::Settled)
+                })
+            }
+        }
+    }
+}
+
+impl<R, T> Entry<R, T> {
+    /// There is one more promise of it.
+    pub(crate) fn hold(&self) {
+        if self.home.share == Share::WhileHeld {
+            // ORDERING: as with `Arc`: whoever adds one has one, or holds the shard's lock.
+            self.holders.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn holders(&self) -> u32 {
+        self.holders.load(Ordering::Acquire)
+    }
+
+    /// Whether it is an answer to a broadcast that the calling thread is to give, so that waiting for it here would
+    /// take for ever.
+    pub(crate) fn waits_for_this_thread(&self) -> bool {
+        let is_own =
+            |service| current::worker_of(service).is_some_and(|worker| self.run.is_of(worker.id));
+        self.home.asks.is_some_and(is_own)
+    }
+
+    /// Calls a callback that need not wait for anything, at once.
+    pub(crate) fn call_back(&self, callback: impl FnOnce()) {
+        if current::in_callback(self.home.id, || crate::panic::catch(callback)).is_err() {
+            self.home.counters.callbacks_panicked(1);
+        }
+    }
+}
+
+impl<R, T> Entry<R, T> {
+    /// There is one promise of it less. If it was the last, the run is not shared any more.
+    pub(crate) fn release(self: &Arc<Self>) {
+        if self.home.share != Share::WhileHeld {
+            return;
+        }
+        // ORDERING: release, and the shard's lock after it: of the last holder and of the worker that settles,
+        // whoever comes second to that lock sees what the other did.
+        if self.holders.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let is_over = || self.holders() == 0 && self.run.is_settled();
+            drop(self.home.in_flight.remove_if(self, is_over));
+        }
+    }
+}
+
+impl<R, T> Hashed for Entry<R, T> {
+    fn hash(&self) -> u64 {
+        self.run.hash()
+    }
+}
+
+impl<R, T> Assigned for Arc<Entry<R, T>> {
+    fn line(&self) -> Option<WorkerId> {
+        self.run.line()
+    }
+
+    fn release(&self) {
+        self.run.release();
+    }
+}
+
+impl<R, T> Placed for Arc<Entry<R, T>> {
+    fn place(&self, position: u32) {
+        self.run.place(position);
+    }
+
+    fn position(&self) -> u32 {
+        self.run.position()
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self, other)
+    }
+}

@@ -1,0 +1,98 @@
+//! How runs end that no worker ends: a shutdown discards or abandons them, or their worker is given up.
+
+use std::hash::Hash;
+use std::time::Instant;
+
+use crate::counters::Tally;
+use crate::dispatcher::{Dispatcher, Entry};
+use crate::error::Failure;
+use crate::lanes::Taken;
+use crate::record::WorkerRecord;
+use crate::state::Phase;
+use crate::sync::Arc;
+
+impl<R, T> Dispatcher<R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    /// Refuses new requests, but those from inside; closes when nothing is left.
+    pub(crate) fn drain(&self) {
+        self.queue.drain();
+        self.close_room();
+    }
+
+    /// Refuses all requests, and settles what is queued.
+    pub(crate) fn close(&self) {
+        let mut queued = self.queue.close();
+        self.close_room();
+        queued.extend(self.parked.drain());
+        for entry in queued {
+            if entry.run.state_word().withdraw() {
+                self.end_queued(entry, Failure::Stopped);
+            }
+        }
+    }
+
+    fn close_room(&self) {
+        if let Some(room) = &self.room {
+            room.close();
+        }
+    }
+
+    /// Gives up everything that runs, and whatever is between the queue and a worker.
+    pub(crate) fn abandon(&self) {
+        let workers = self.queue.seats();
+        for entry in self.in_flight.collect(|_| true) {
+            if entry.run.state_word().withdraw() {
+                self.end_queued(entry, Failure::Stopped);
+            } else if let Some(ended) = entry.run.state_word().finish() {
+                let id = entry.run.worker();
+                let worker = workers.iter().find(|worker| Some(worker.id) == id);
+                let tally = Tally::WorkerLost(worker.map(Arc::as_ref));
+                self.end_running(entry, ended, Err(Failure::WorkerLost), tally);
+            }
+        }
+    }
+
+    /// Gives up what a worker runs. It has been lost, so it begins nothing more.
+    pub(crate) fn give_up(&self, worker: &WorkerRecord) {
+        for entry in self.running_with(worker) {
+            if let Some(ended) = entry.run.state_word().finish() {
+                let tally = Tally::WorkerLost(Some(worker));
+                self.end_running(entry, ended, Err(Failure::WorkerLost), tally);
+            }
+        }
+    }
+
+    /// Puts back a run that a worker was given and did not begin.
+    pub(crate) fn put_back(&self, taken: Taken<Arc<Entry<R, T>>>) {
+        if let Err(refused) = self.queue.put_back(taken)
+            && refused.run.state_word().withdraw()
+        {
+            self.end_queued(refused, Failure::Stopped);
+        }
+    }
+
+    /// When the drain that goes on gives up.
+    pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
+        *self.deadline.lock() = deadline;
+    }
+
+    /// What a worker runs.
+    pub(crate) fn running_with(&self, worker: &WorkerRecord) -> Vec<Arc<Entry<R, T>>> {
+        let is_its = |entry: &Entry<R, T>| {
+            entry.run.worker() == Some(worker.id) && entry.run.reading().phase() == Phase::Running
+        };
+        // As a rule it runs one, and has noted its hash. Only one that runs several needs a look at everything.
+        match worker.held() {
+            0 => Vec::new(),
+            1 => self
+                .in_flight
+                .find(worker.last_hash(), is_its)
+                .into_iter()
+                .collect(),
+            _ => self.in_flight.collect(is_its),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! What waits: one lane for all workers, and one for each of them.
+//!
+//! A worker takes from its own lane and from the shared one in turn where both have something, so that neither
+//! starves. What was assigned to a worker that is told to leave moves to the head of the shared lane; what was
+//! assigned to one that is given up stays, for the worker that takes its place.
+
+use std::time::Instant;
+
+use crate::lane::{Lane, Placed};
+use crate::record::WorkerRecord;
+use crate::status::WorkerId;
+use crate::sync::Arc;
+
+/// Something that may have to be done by one worker.
+pub(crate) trait Assigned: Placed {
+    /// The line of workers whose turn it is; `None`: any worker may take it.
+    fn line(&self) -> Option<WorkerId>;
+    /// From now on any worker may take it.
+    fn release(&self);
+}
+
+/// All lanes of a service, kept under the queue's lock.
+#[derive(Debug)]
+pub(crate) struct Lanes<I> {
+    shared: Lane<I>,
+    /// The workers that are served, in the order in which they came.
+    seats: Vec<Seat<I>>,
+    /// How many wait in lanes of their workers. None, as a rule, and then nobody looks there.
+    assigned: usize,
+}
+
+/// A worker that is served.
+#[derive(Debug)]
+struct Seat<I> {
+    worker: Arc<WorkerRecord>,
+    own: Lane<I>,
+    /// Whether the worker's last one was from its own lane.
+    took_own: bool,
+}
+
+/// An item that was taken, and when it came, as far as the lane knows.
+pub(crate) type Taken<I> = (I, Option<Instant>);
+
+impl<I: Assigned> Lanes<I> {
+    pub(crate) fn new() -> Self {
+        Self {
+            shared: Lane::new(),
+            seats: Vec::new(),
+            assigned: 0,
+        }
+    }
+
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.shared.len() + self.assigned
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many wait for whoever comes.
+    pub(crate) fn shared_len(&self) -> usize {
+        self.shared.len()
+    }
+
+    /// How many wait for this worker alone.
+    pub(crate) fn own_len(&self, id: WorkerId) -> usize {
+        self.own(id).map_or(0, Lane::len)
+    }
+
+    /// Whether there is something that this worker may take.
+    pub(crate) fn has_for(&self, id: WorkerId) -> bool {
+        !self.shared.is_empty() || (self.assigned > 0 && self.own_len(id) > 0)
+    }
+
+    /// Puts an item in; `now`, where the caller has the time at hand. Gives the worker whose alone it is.
+    pub(crate) fn push(&mut self, item: I, now: Option<Instant>) -> Option<WorkerId> {
+        let (lane, id) = self.lane_for(&item);
+        lane.push(item, now);
+        id
+    }
+
+    /// Puts an item back where it was taken from. Gives the worker whose alone it is.
+    pub(crate) fn push_front(&mut self, (item, came): Taken<I>) -> Option<WorkerId> {
+        let (lane, id) = self.lane_for(&item);
+        lane.push_front(item, came);
+        id
+    }
+
+    /// The next item for a worker.
+    pub(crate) fn pop(&mut self, id: WorkerId) -> Option<Taken<I>> {
+        if self.assigned > 0
+            && let Some(seat) = self.seats.iter_mut().find(|seat| seat.worker.id == id)
+        {
+            seat.took_own = !seat.own.is_empty() && (!seat.took_own || self.shared.is_empty());
+            if seat.took_own {
+                self.assigned -= 1;
+                return seat.own.pop();
+            }
+        }
+        self.shared.pop()
+    }
+
+    /// The next item that was assigned to a worker.
+    pub(crate) fn pop_own(&mut self, id: WorkerId) -> Option<Taken<I>> {
+        let mut seats = self.seats.iter_mut();
+        let taken = seats.find(|seat| seat.worker.id == id)?.own.pop();
+        self.assigned -= usize::from(taken.is_some());
+        taken
+    }
+
+    /// Takes `item` out, wherever it stands; `None` where it is in no lane. When it came is looked up if
+    /// somebody wants to know.
+    pub(crate) fn remove(&mut self, item: &I, wants_time: bool) -> Option<Taken<I>> {
+        let line = item.line();
+        let lane = match line {
+            None => &mut self.shared,
+            Some(line) => {
+                let mut seats = self.seats.iter_mut();
+                &mut seats.find(|seat| seat.worker.line == line)?.own
+            }
+        };
+        let came = wants_time.then(|| lane.came(item)).flatten();
+        let removed = lane.remove(item)?;
+        self.assigned -= usize::from(line.is_some());
+        Some((removed, came))
+    }
+
+    /// Takes everything out.
+    pub(crate) fn drain(&mut self) -> Vec<I> {
+        let mut items = self.shared.drain();
+        let own = self.seats.iter_mut().flat_map(|seat| seat.own.drain());
+        items.extend(own);
+        self.assigned = 0;
+        items
+    }
+
+    /// When the oldest of all items came.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        let own = self.seats.iter().filter_map(|seat| seat.own.oldest());
+        own.chain(self.shared.oldest()).min()
+    }
+
+    /// Serves a worker, from now on.
+    pub(crate) fn seat(&mut self, worker: Arc<WorkerRecord>) {
+        self.seats.push(Seat {
+            worker,
+            own: Lane::new(),
+            took_own: false,
+        });
+    }
+
+    /// Serves `heir` in the place of a worker that was given up, with what was assigned to that one. False: it is
+    /// not served.
+    pub(crate) fn succeed(&mut self, lost: WorkerId, heir: Arc<WorkerRecord>) -> bool {
+        let mut seats = self.seats.iter_mut();
+        let seat = seats.find(|seat| seat.worker.id == lost);
+        seat.map(|seat| seat.worker = heir).is_some()
+    }
+
+    /// Serves a worker no longer. Gives how many items others may take now.
+    pub(crate) fn unseat(&mut self, id: WorkerId) -> usize {
+        let released = self.release(id);
+        self.seats.retain(|seat| seat.worker.id != id);
+        released
+    }
+
+    /// Lets others take what was assigned to a worker. Gives how many items these are.
+    pub(crate) fn release(&mut self, id: WorkerId) -> usize {
+        let mut seats = self.seats.iter_mut();
+        let Some(seat) = seats.find(|seat| seat.worker.id == id) else {
+            return 0;
+        };
+        let own = std::mem::replace(&mut seat.own, Lane::new());
+        let released = own.len();
+        own.iter().for_each(|item| item.release());
+        self.assigned -= released;
+        self.shared.prepend(own);
+        released
+    }
+
+    /// The workers that are served, in the order in which they came.
+    pub(crate) fn workers(&self) -> impl ExactSizeIterator<Item = &Arc<WorkerRecord>> {
+        self.seats.iter().map(|seat| &seat.worker)
+    }
+
+    /// The workers to which something was assigned that they have not taken.
+    pub(crate) fn assigned_workers(&self) -> impl Iterator<Item = WorkerId> {
+        let assigned = self.seats.iter().filter(|seat| !seat.own.is_empty());
+        assigned.map(|seat| seat.worker.id)
+    }
+
+    fn own(&self, id: WorkerId) -> Option<&Lane<I>> {
+        let mut seats = self.seats.iter();
+        let seat = seats.find(|seat| seat.worker.id == id);
+        seat.map(|seat| &seat.own)
+    }
+
+    /// The lane of an item, and the worker whose it is. An item for a worker that is gone, or is about to leave,
+    /// is for all; one for a worker that was given up waits for the next of its line.
+    fn lane_for(&mut self, item: &I) -> (&mut Lane<I>, Option<WorkerId>) {
+        let Some(line) = item.line() else {
+            return (&mut self.shared, None);
+        };
+        let mut seats = self.seats.iter_mut();
+        let serves = |seat: &&mut Seat<I>| {
+            seat.worker.line == line && (!seat.worker.is_retired() || seat.worker.is_lost())
+        };
+        match seats.find(serves) {
+            Some(seat) => {
+                self.assigned += 1;
+                (&mut seat.own, Some(seat.worker.id))
+            }
+            None => {
+                item.release();
+                (&mut self.shared, None)
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What the queue's lock protects: lanes, gate, sleepers, and who waits for idleness.
+//!
+//! Methods that have somebody woken give the wakers out, for whoever holds the lock to wake once it is released.
+
+use std::task::Waker;
+use std::time::Instant;
+
+use crate::idle::{IdleWatchers, Idleness};
+use crate::lanes::{Assigned, Lanes, Taken};
+use crate::record::WorkerRecord;
+use crate::sleepers::Sleepers;
+use crate::status::WorkerId;
+use crate::sync::Arc;
+
+/// The queue, but for its lock.
+#[derive(Debug)]
+pub(crate) struct QueueState<I> {
+    pub(crate) lanes: Lanes<I>,
+    pub(crate) gate: Gate,
+    pub(crate) is_paused: bool,
+    pub(crate) sleepers: Sleepers,
+    pub(crate) idle: IdleWatchers,
+}
+
+/// What may come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Open,
+    /// Only what comes from a worker or a callback of the service, which have to finish what they began.
+    Draining,
+    Closed,
+}
+
+/// What a worker found.
+pub(crate) enum Popped<I> {
+    Item(Taken<I>),
+    /// Nothing at the moment.
+    Nothing,
+    /// Something other than an item: there is mail for its processor.
+    Mail,
+    /// Nothing but what the worker already has, and a drain waits for that: it is to finish it.
+    Finish,
+    /// Nothing, for good: the queue is closed, or the worker is to leave.
+    Closed,
+}
+
+/// How the queue is, at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueStatus {
+    pub(crate) queued: usize,
+    /// When the oldest item came.
+    pub(crate) oldest: Option<Instant>,
+    pub(crate) is_paused: bool,
+}
+
+impl<I: Assigned> QueueState<I> {
+    pub(crate) fn new(is_paused: bool) -> Self {
+        Self {
+            lanes: Lanes::new(),
+            gate: Gate::Open,
+            is_paused,
+            sleepers: Sleepers::default(),
+            idle: IdleWatchers::default(),
+        }
+    }
+
+    pub(crate) fn status(&self) -> QueueStatus {
+        QueueStatus {
+            queued: self.lanes.len(),
+            oldest: self.lanes.oldest(),
+            is_paused: self.is_paused,
+        }
+    }
+
+    /// What a worker that looks for something finds, and who else is to be woken.
+    pub(crate) fn pop(&mut self, worker: &WorkerRecord) -> (Popped<I>, Vec<Waker>) {
+        if worker.is_retired() || worker.has_mail() {
+            let popped = if worker.is_retired() {
+                Popped::Closed
+            } else {
+                Popped::Mail
+            };
+            // It may have been woken for an item that it does not take.
+            return (popped, self.take_other_sleeper().into_iter().collect());
+        }
+        if self.is_paused {
+            return (Popped::Nothing, Vec::new());
+        }
+        let popped = self.hand(worker, |lanes| lanes.pop(worker.id));
+        if matches!(popped, Popped::Item(_)) {
+            return (popped, Vec::new());
+        }
+        match self.gate {
+            Gate::Open => (Popped::Nothing, Vec::new()),
+            Gate::Draining if worker.held() > 0 => (Popped::Finish, Vec::new()),
+            Gate::Draining => {
+                let woken = self.rouse();
+                let popped = if self.gate == Gate::Closed {
+                    Popped::Closed
+                } else {
+                    Popped::Nothing
+                };
+                (popped, woken)
+            }
+            Gate::Closed => (Popped::Closed, Vec::new()),
+        }
+    }
+
+    /// Hands a worker what `take` finds for it.
+    pub(crate) fn hand(
+        &mut self,
+        worker: &WorkerRecord,
+        take: impl FnOnce(&mut Lanes<I>) -> Option<Taken<I>>,
+    ) -> Popped<I> {
+        match take(&mut self.lanes) {
+            Some(taken) => {
+                worker.hand();
+                Popped::Item(taken)
+            }
+            None => Popped::Nothing,
+        }
+    }
+
+    /// Whether no worker can take an item, and none is likely to.
+    pub(crate) fn is_hopeless(&self) -> bool {
+        self.sleepers.hopeless() >= self.lanes.workers().len()
+    }
+
+    /// The worker to wake for an item that has come in: its owner, or anybody.
+    pub(crate) fn take_sleeper_for(&mut self, owner: Option<WorkerId>) -> Option<Waker> {
+        match owner {
+            None => self.take_sleeper(),
+            Some(_) if self.is_paused => None,
+            Some(id) => {
+                let waker = self.sleepers.take(id);
+                waker.or_else(|| self.sleepers.rouse_broken(id))
+            }
+        }
+    }
+
+    /// A worker to wake for an item that any worker may take.
+    fn take_sleeper(&mut self) -> Option<Waker> {
+        if self.is_paused {
+            return None;
+        }
+        match self.sleepers.take_next() {
+            Some(waker) => Some(waker),
+            None if self.sleepers.hopeless() == 0 || !self.is_hopeless() => None,
+            None => self.sleepers.rouse_all_broken().next(),
+        }
+    }
+
+    /// Workers to wake for so many items.
+    pub(crate) fn take_sleepers(&mut self, n: usize) -> Vec<Waker> {
+        (0..n).map_while(|_| self.take_sleeper()).collect()
+    }
+
+    /// A worker to wake in the place of one that was woken and takes nothing.
+    pub(crate) fn take_other_sleeper(&mut self) -> Option<Waker> {
+        if self.lanes.shared_len() > 0 {
+            self.take_sleeper()
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn resume(&mut self) -> Vec<Waker> {
+        self.is_paused = false;
+        let owners: Vec<_> = self.lanes.assigned_workers().collect();
+        let owners = owners.into_iter();
+        let mut woken: Vec<_> = owners
+            .filter_map(|id| self.take_sleeper_for(Some(id)))
+            .collect();
+        woken.extend(self.take_sleepers(self.lanes.shared_len()));
+        woken
+    }
+
+    /// Takes out those who are to know that nothing is left to do, where that is so; a drain ends then.
+    pub(crate) fn rouse(&mut self) -> Vec<Waker> {
+        let mut woken = Vec::new();
+        let all = Idleness {
+            of: None,
+            except: None,
+        };
+        if self.gate == Gate::Draining && is_idle(&self.lanes, all) {
+            self.gate = Gate::Closed;
+            woken = self.sleepers.take_all();
+        }
+        let lanes = &self.lanes;
+        woken.extend(self.idle.take_if(|wanted| is_idle(lanes, wanted)));
+        woken
+    }
+
+    /// Whether there is nothing left to do, where that is asked.
+    pub(crate) fn is_idle(&self, wanted: Idleness) -> bool {
+        is_idle(&self.lanes, wanted)
+    }
+}
+
+/// No item can move from a lane to a worker meanwhile, for that needs the lock: so once all the counts were seen
+/// to be low, they are.
+fn is_idle<I: Assigned>(lanes: &Lanes<I>, wanted: Idleness) -> bool {
+    let has_nothing =
+        |worker: &Arc<WorkerRecord>| Some(worker.id) == wanted.except || worker.held() == 0;
+    match wanted.of {
+        None => lanes.is_empty() && lanes.workers().all(has_nothing),
+        Some(id) => {
+            lanes.own_len(id) == 0
+                && lanes
+                    .workers()
+                    .filter(|worker| worker.id == id)
+                    .all(has_nothing)
+        }
+    }
+}
