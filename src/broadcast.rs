@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::time::Duration;
 
 use crate::dispatcher::{Dispatcher, Entry, Terms};
 use crate::error::Failure;
@@ -157,7 +156,7 @@ where
         } = *self;
         // A record of its own, so that an answer is not counted among the worker's requests.
         let record = Arc::new(worker.heir(worker.id));
-        let Some(place) = home.start(&entry, &record, 0, Duration::ZERO) else {
+        let Some(place) = home.start(&entry, &record, 0, 0) else {
             // It was aborted.
             return true;
         };

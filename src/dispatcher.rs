@@ -283,20 +283,21 @@ where
         }
     }
 
-    /// A worker begins a run that came `waited` ago; `since` is the time, on its clock. `None` if it was withdrawn.
+    /// A worker begins a run that has waited for so many nanoseconds; `since` is the time, on its clock. `None`: it
+    /// was withdrawn.
     pub(crate) fn start(
         &self,
         entry: &Arc<Entry<R, T>>,
         worker: &WorkerRecord,
         since: u64,
-        waited: Duration,
+        waited: u64,
     ) -> Option<HeldPlace> {
         worker.note_hash(entry.run.hash());
         // Noted before it is begun, so that whoever gives the worker up finds it.
         let place = worker.held.hold(HeldRequest {
             id: entry.id,
             since,
-            waited: u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX),
+            waited,
         });
         if !entry.run.start(worker.id) {
             worker.held.release(place);
@@ -304,6 +305,7 @@ where
         }
         self.give_back_place();
         if self.observer.is_on() {
+            let waited = Duration::from_nanos(waited);
             self.observer.started(entry.id, worker, waited);
             entry.trace.start(entry.id, worker, waited);
         }

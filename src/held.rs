@@ -33,7 +33,7 @@ pub(crate) struct Held {
 
 #[derive(Debug, Default)]
 struct First {
-    /// Zero: nothing is held here.
+    /// One more than the request's; zero: nothing is held here.
     id: AtomicU64,
     since: AtomicU64,
     waited: AtomicU64,
@@ -41,6 +41,7 @@ struct First {
 
 impl Held {
     /// Notes a request. To be called by the worker itself, so not twice at a time.
+    #[inline]
     pub(crate) fn hold(&self, held: HeldRequest) -> HeldPlace {
         // ORDERING: acquire, for what comes here next must come after the release of what was here before.
         if self.first.id.load(Ordering::Acquire) != 0 {
@@ -49,11 +50,12 @@ impl Held {
         self.first.since.store(held.since, Ordering::Relaxed);
         self.first.waited.store(held.waited, Ordering::Relaxed);
         // ORDERING: release, so that whoever reads the id reads its times.
-        self.first.id.store(held.id.0, Ordering::Release);
+        self.first.id.store(u64::from(held.id.0) + 1, Ordering::Release);
         HeldPlace::First
     }
 
     /// The request is held no longer.
+    #[inline]
     pub(crate) fn release(&self, place: HeldPlace) {
         match place {
             HeldPlace::First => self.first.id.store(0, Ordering::Release),
@@ -84,12 +86,15 @@ impl Held {
     fn first(&self) -> Option<HeldRequest> {
         let id = self.first.id.load(Ordering::Acquire);
         // ORDERING: acquire, so that these are read before the id is read again. If it is the same, nothing came
-        // between, for ids are never used again.
+        // between, for an id does not come again so soon.
         let since = self.first.since.load(Ordering::Acquire);
         let waited = self.first.waited.load(Ordering::Acquire);
-        let is_same = id != 0 && self.first.id.load(Ordering::Acquire) == id;
-        is_same.then_some(HeldRequest {
-            id: RequestId(id),
+        if self.first.id.load(Ordering::Acquire) != id {
+            return None;
+        }
+        Some(HeldRequest {
+            // Truncated on purpose: it was extended when it came here.
+            id: RequestId(id.checked_sub(1)? as u32),
             since,
             waited,
         })
@@ -100,11 +105,11 @@ impl Held {
 mod tests {
     use super::*;
 
-    fn held(id: u64) -> HeldRequest {
+    fn held(id: u32) -> HeldRequest {
         HeldRequest {
             id: RequestId(id),
-            since: 10 * id,
-            waited: 100 * id,
+            since: u64::from(10 * id),
+            waited: u64::from(100 * id),
         }
     }
 

@@ -65,8 +65,11 @@ impl IdleWatchers {
     }
 
     /// Takes out those whose wish has come true.
-    pub(crate) fn take_if(&mut self, is_true: impl Fn(Idleness) -> bool) -> Vec<Waker> {
-        let told = self.waiting.extract_if(.., |one| is_true(one.wants));
-        told.map(|one| one.waker).collect()
+    pub(crate) fn take_if(&mut self, woken: &mut Vec<Waker>, is_true: impl Fn(Idleness) -> bool) {
+        // As a rule there is one, and his wish has not come true.
+        if self.waiting.iter().any(|one| is_true(one.wants)) {
+            let told = self.waiting.extract_if(.., |one| is_true(one.wants));
+            woken.extend(told.map(|one| one.waker));
+        }
     }
 }

@@ -222,14 +222,15 @@ where
         None
     }
 
-    /// The time on the worker's clock, and how long a request has waited: exactly where somebody watches, else
-    /// about when, and nothing. `began`: the time, if the worker had nothing to do until now.
-    fn times(&mut self, began: Option<u64>, came: Option<Instant>) -> (u64, Duration) {
+    /// The time on the worker's clock, and how long a request has waited, both in nanoseconds: exactly where somebody
+    /// watches, else about when, and nothing. `began`: the time, if the worker had nothing to do until now.
+    fn times(&mut self, began: Option<u64>, came: Option<Instant>) -> (u64, u64) {
         let Desk { home, record } = &*self.desk;
         if !home.observer.is_on() {
-            return (self.pace.time(began, || record.nanos()), Duration::ZERO);
+            return (self.pace.time(began, || record.nanos()), 0);
         }
-        let waited = came.map_or(Duration::ZERO, |came| came.elapsed());
+        let waited = came.map_or(0, |came| came.elapsed().as_nanos());
+        let waited = u64::try_from(waited).unwrap_or(u64::MAX);
         (self.pace.time(Some(record.nanos()), || 0), waited)
     }
 }

@@ -29,7 +29,9 @@ pub(crate) struct Lane<I> {
     live: usize,
     /// When what stands at these positions came: the first of them is at the head or before it.
     stamps: VecDeque<(u32, Instant)>,
-    /// How many came since the last stamp, that one included.
+    /// The position of the second stamp, or one far ahead.
+    second_stamp: u32,
+    /// How many more may come without a stamp.
     unstamped: u32,
     /// How many come for each stamp.
     stride: u32,
@@ -51,6 +53,7 @@ impl<I: Placed> Lane<I> {
             first: 0,
             live: 0,
             stamps: VecDeque::new(),
+            second_stamp: i32::MAX as u32,
             unstamped: 0,
             stride: 1,
         }
@@ -68,10 +71,10 @@ impl<I: Placed> Lane<I> {
     pub(crate) fn push(&mut self, item: I, now: Option<Instant>) {
         // Truncated on purpose: positions wrap around.
         let position = self.first.wrapping_add(self.slots.len() as u32);
-        if now.is_some() || self.unstamped >= self.stride || self.stamps.is_empty() {
-            self.stamp(position, now.unwrap_or_else(Instant::now));
+        if self.unstamped == 0 || self.live == 0 || now.is_some() {
+            self.stamp(position, now);
         }
-        self.unstamped += 1;
+        self.unstamped -= 1;
         item.place(position);
         self.slots.push_back(Some(item));
         self.live += 1;
@@ -83,6 +86,7 @@ impl<I: Placed> Lane<I> {
         item.place(self.first);
         let came = came.unwrap_or_else(Instant::now);
         self.stamps.push_front((self.first, came));
+        self.note_second_stamp();
         self.slots.push_front(Some(item));
         self.live += 1;
     }
@@ -90,10 +94,10 @@ impl<I: Placed> Lane<I> {
     /// The first element, and when it came.
     pub(crate) fn pop(&mut self) -> Option<(I, Option<Instant>)> {
         let item = self.slots.pop_front()??;
-        let came = self.oldest();
+        let came = self.stamps.front().map(|(_, came)| *came);
         self.first = self.first.wrapping_add(1);
         self.live -= 1;
-        self.tidy();
+        self.tidy_head();
         Some((item, came))
     }
 
@@ -106,7 +110,10 @@ impl<I: Placed> Lane<I> {
         }
         let taken = slot.take();
         self.live -= 1;
-        self.tidy();
+        while let Some(None) = self.slots.back() {
+            self.slots.pop_back();
+        }
+        self.tidy_head();
         taken
     }
 
@@ -147,6 +154,7 @@ impl<I: Placed> Lane<I> {
             self.slots.push_front(slot);
         }
         self.live += other.live;
+        self.note_second_stamp();
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &I> {
@@ -155,42 +163,61 @@ impl<I: Placed> Lane<I> {
 
     /// When the first element came.
     pub(crate) fn oldest(&self) -> Option<Instant> {
+        if self.live == 0 {
+            return None;
+        }
         self.stamps.front().map(|(_, came)| *came)
     }
 
-    fn stamp(&mut self, position: u32, now: Instant) {
+    #[cold]
+    fn stamp(&mut self, position: u32, now: Option<Instant>) {
+        let now = now.unwrap_or_else(Instant::now);
+        let came = self.stride - self.unstamped;
         let is_fast = self.stamps.back().is_some_and(|(_, last)| {
-            now.saturating_duration_since(*last) < FAST * self.unstamped.max(1)
+            now.saturating_duration_since(*last) < FAST * came.max(1)
         });
+        if self.live == 0 {
+            self.stamps.clear();
+        }
         let for_speed = if is_fast { FAST_STRIDE } else { 1 };
         let for_length = u32::try_from(self.live / STAMPS).unwrap_or(u32::MAX);
         self.stride = for_speed.max(for_length);
-        self.unstamped = 0;
+        self.unstamped = self.stride;
         self.stamps.push_back((position, now));
+        self.note_second_stamp();
     }
 
-    /// Lets go of holes at both ends, of stamps that no element needs, and of memory.
-    fn tidy(&mut self) {
+    fn note_second_stamp(&mut self) {
+        // Without one, so far ahead that looking again when the head comes to it costs nothing.
+        let far = self.first.wrapping_add(i32::MAX as u32);
+        let second = self.stamps.get(1);
+        self.second_stamp = second.map_or(far, |(position, _)| *position);
+    }
+
+    /// Lets go of holes at the head, of stamps that no element needs any more, and of memory.
+    fn tidy_head(&mut self) {
         while let Some(None) = self.slots.front() {
             self.slots.pop_front();
             self.first = self.first.wrapping_add(1);
         }
-        while let Some(None) = self.slots.back() {
-            self.slots.pop_back();
-        }
-        if self.live == 0 {
-            self.stamps.clear();
-        }
-        // As a signed distance, for positions wrap around: the second one serves the head too.
-        while let Some((second, _)) = self.stamps.get(1)
-            && self.first.wrapping_sub(*second) as i32 >= 0
-        {
-            self.stamps.pop_front();
+        // As a signed distance, for positions wrap around: the second stamp serves the head too.
+        if self.first.wrapping_sub(self.second_stamp) as i32 >= 0 {
+            self.drop_stamps();
         }
         let capacity = self.slots.capacity();
         if capacity > KEEP && self.slots.len() < capacity / 4 {
             self.slots.shrink_to(capacity / 2);
         }
+    }
+
+    #[cold]
+    fn drop_stamps(&mut self) {
+        while let Some((second, _)) = self.stamps.get(1)
+            && self.first.wrapping_sub(*second) as i32 >= 0
+        {
+            self.stamps.pop_front();
+        }
+        self.note_second_stamp();
     }
 }
 

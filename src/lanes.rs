@@ -76,6 +76,10 @@ impl<I: Assigned> Lanes<I> {
 
     /// Puts an item in; `now`, where the caller has the time at hand. Gives the worker whose alone it is.
     pub(crate) fn push(&mut self, item: I, now: Option<Instant>) -> Option<WorkerId> {
+        if item.line().is_none() {
+            self.shared.push(item, now);
+            return None;
+        }
         let (lane, id) = self.lane_for(&item);
         lane.push(item, now);
         id

@@ -42,11 +42,13 @@ impl Observer {
     }
 
     /// Whether anybody watches.
+    #[inline]
     pub(crate) fn is_on(&self) -> bool {
         Meters::IS_ON || Trace::IS_ON || self.has_subscribers()
     }
 
     /// The time, if anybody wants to know.
+    #[inline]
     pub(crate) fn now(&self) -> Option<Instant> {
         self.is_on().then(Instant::now)
     }
@@ -150,6 +152,7 @@ impl Observer {
         }
     }
 
+    #[inline]
     fn has_subscribers(&self) -> bool {
         self.has_subscribers.load(Ordering::Relaxed)
     }

@@ -20,6 +20,7 @@ const STRIDE: u32 = 16;
 
 impl Pace {
     /// The time, in nanoseconds: `known`, where the caller has it at hand, or about the time.
+    #[inline]
     pub(crate) fn time(&mut self, known: Option<u64>, clock: impl FnOnce() -> u64) -> u64 {
         if known.is_some() || self.given >= self.stride {
             let now = known.unwrap_or_else(clock);

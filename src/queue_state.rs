@@ -74,7 +74,7 @@ impl<I: Assigned> QueueState<I> {
 
     /// What a worker that looks for something finds, and who else is to be woken.
     pub(crate) fn pop(&mut self, worker: &WorkerRecord) -> (Popped<I>, Vec<Waker>) {
-        if worker.is_retired() || worker.has_mail() {
+        if worker.is_called() {
             let popped = if worker.is_retired() {
                 Popped::Closed
             } else {
@@ -187,7 +187,8 @@ impl<I: Assigned> QueueState<I> {
             woken = self.sleepers.take_all();
         }
         let lanes = &self.lanes;
-        woken.extend(self.idle.take_if(|wanted| is_idle(lanes, wanted)));
+        self.idle
+            .take_if(&mut woken, |wanted| is_idle(lanes, wanted));
         woken
     }
 

@@ -10,7 +10,7 @@ use crossbeam_utils::CachePadded;
 use crate::held::Held;
 use crate::status::{RequestStatus, WorkerId, WorkerState, WorkerStatus};
 use crate::sync::Arc;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// One worker's record.
 #[derive(Debug)]
@@ -46,15 +46,18 @@ struct Figures {
     is_ready: AtomicBool,
     /// Whether its processor is to be made anew.
     is_spoilt: AtomicBool,
-    /// Whether it is to leave.
-    is_retired: AtomicBool,
+    /// Whether it is to leave, and whether there is mail for its processor: bits, so that one look at them, for
+    /// each request, tells that there is neither.
+    called: AtomicU8,
     /// Whether it was given up, with all it has.
     is_lost: AtomicBool,
-    /// Whether there is mail for its processor.
-    has_mail: AtomicBool,
     /// The hash of the request that it began last.
     last_hash: AtomicU64,
 }
+
+/// Bits of `Figures::called`.
+const RETIRED: u8 = 1;
+const MAIL: u8 = 2;
 
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +93,7 @@ impl WorkerRecord {
     }
 
     /// A job goes to this worker. To be called under the queue's lock, so that no job is between the two.
+    #[inline]
     pub(crate) fn hand(&self) {
         // ORDERING: written under one lock only, so no other write can come between load and store. Release
         // and the lock let `held` see it.
@@ -98,6 +102,7 @@ impl WorkerRecord {
     }
 
     /// A job is over.
+    #[inline]
     pub(crate) fn finish(&self) {
         // ORDERING: SeqCst, against `Queue::watchers`: see `Queue::finished`.
         self.figures.finished.fetch_add(1, Ordering::SeqCst);
@@ -120,6 +125,7 @@ impl WorkerRecord {
         usize::try_from(handed.saturating_sub(ended)).unwrap_or(usize::MAX)
     }
 
+    #[inline]
     pub(crate) fn count(&self, ending: Ending) {
         let add = |figure: &AtomicU64| figure.fetch_add(1, Ordering::Relaxed);
         match ending {
@@ -158,6 +164,7 @@ impl WorkerRecord {
     }
 
     /// The worker has something to do from now on. Gives the time, if it had nothing before.
+    #[inline]
     pub(crate) fn work(&self) -> Option<u64> {
         if self.period().1 {
             return None;
@@ -182,6 +189,7 @@ impl WorkerRecord {
         self.figures.is_spoilt.store(true, Ordering::Release);
     }
 
+    #[inline]
     pub(crate) fn is_spoilt(&self) -> bool {
         self.figures.is_spoilt.load(Ordering::Acquire)
     }
@@ -190,11 +198,17 @@ impl WorkerRecord {
     pub(crate) fn retire(&self) -> bool {
         // ORDERING: the queue's lock, taken next by whoever retires a worker, and by the worker when it looks for
         // an item, orders this.
-        !self.figures.is_retired.swap(true, Ordering::AcqRel)
+        self.figures.called.fetch_or(RETIRED, Ordering::AcqRel) & RETIRED == 0
+    }
+
+    /// Whether it is to leave, or has mail.
+    #[inline]
+    pub(crate) fn is_called(&self) -> bool {
+        self.figures.called.load(Ordering::Acquire) != 0
     }
 
     pub(crate) fn is_retired(&self) -> bool {
-        self.figures.is_retired.load(Ordering::Acquire)
+        self.figures.called.load(Ordering::Acquire) & RETIRED != 0
     }
 
     /// The worker is given up; false if it was before.
@@ -206,6 +220,7 @@ impl WorkerRecord {
         is_news
     }
 
+    #[inline]
     pub(crate) fn is_lost(&self) -> bool {
         self.figures.is_lost.load(Ordering::SeqCst)
     }
@@ -213,14 +228,20 @@ impl WorkerRecord {
     /// There is mail for the worker's processor, or no longer.
     pub(crate) fn set_mail(&self, has_mail: bool) {
         // ORDERING: as in `retire`; and the mail itself is under a lock of its own.
-        self.figures.has_mail.store(has_mail, Ordering::Release);
+        if has_mail {
+            self.figures.called.fetch_or(MAIL, Ordering::AcqRel);
+        } else {
+            self.figures.called.fetch_and(!MAIL, Ordering::AcqRel);
+        }
     }
 
+    #[inline]
     pub(crate) fn has_mail(&self) -> bool {
-        self.figures.has_mail.load(Ordering::Acquire)
+        self.figures.called.load(Ordering::Acquire) & MAIL != 0
     }
 
     /// The worker is about to begin a request with this hash.
+    #[inline]
     pub(crate) fn note_hash(&self, hash: u64) {
         // ORDERING: the step of the run's state word, which comes next, releases it.
         self.figures.last_hash.store(hash, Ordering::Relaxed);
