@@ -50,7 +50,9 @@ impl Held {
         self.first.since.store(held.since, Ordering::Relaxed);
         self.first.waited.store(held.waited, Ordering::Relaxed);
         // ORDERING: release, so that whoever reads the id reads its times.
-        self.first.id.store(u64::from(held.id.0) + 1, Ordering::Release);
+        self.first
+            .id
+            .store(u64::from(held.id.0) + 1, Ordering::Release);
         HeldPlace::First
     }
 

@@ -173,9 +173,10 @@ impl<I: Placed> Lane<I> {
     fn stamp(&mut self, position: u32, now: Option<Instant>) {
         let now = now.unwrap_or_else(Instant::now);
         let came = self.stride - self.unstamped;
-        let is_fast = self.stamps.back().is_some_and(|(_, last)| {
-            now.saturating_duration_since(*last) < FAST * came.max(1)
-        });
+        let is_fast = self
+            .stamps
+            .back()
+            .is_some_and(|(_, last)| now.saturating_duration_since(*last) < FAST * came.max(1));
         if self.live == 0 {
             self.stamps.clear();
         }

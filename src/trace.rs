@@ -35,17 +35,15 @@ mod on {
 
     /// What is kept of one run.
     #[derive(Debug)]
-    pub(crate) struct Trace {
-        origin: Span,
-        state: Mutex<State>,
-    }
+    pub(crate) struct Trace(Mutex<State>);
 
     #[derive(Debug)]
     enum State {
-        /// The spans of those who joined before it began.
-        Queued(Vec<Span>),
-        /// Behind an `Arc`, so that it can be taken from under the lock without a call to the subscriber.
+        /// Where it was queued, and where others joined before it began. Spans that must be had from under the lock
+        /// without a call to the subscriber are behind an `Arc`.
+        Queued(Arc<Span>, Vec<Span>),
         Running(Arc<Span>),
+        /// No span is kept open by a promise that somebody holds.
         Settled,
     }
 
@@ -53,16 +51,13 @@ mod on {
         pub(crate) const IS_ON: bool = true;
 
         pub(crate) fn new(origin: Origin) -> Self {
-            Self {
-                origin: origin.0,
-                state: Mutex::new(State::Queued(Vec::new())),
-            }
+            Self(Mutex::new(State::Queued(Arc::new(origin.0), Vec::new())))
         }
 
         /// Somebody joined.
         pub(crate) fn join(&self, id: RequestId, origin: Origin) {
-            let span = match &mut *self.state.lock() {
-                State::Queued(joined) => return joined.push(origin.0),
+            let span = match &mut *self.0.lock() {
+                State::Queued(_, joined) => return joined.push(origin.0),
                 State::Running(span) => Some(Arc::clone(span)),
                 State::Settled => None,
             };
@@ -71,10 +66,14 @@ mod on {
 
         /// A worker begins the run.
         pub(crate) fn start(&self, id: RequestId, worker: &WorkerRecord, waited: Duration) {
+            let origin = match &*self.0.lock() {
+                State::Queued(origin, _) => Arc::clone(origin),
+                _ => return,
+            };
             let span = catch(|| {
                 info_span!(
                     target: "parallel_workers",
-                    parent: &self.origin,
+                    parent: &*origin,
                     "run",
                     request = id.0,
                     worker = &*worker.name,
@@ -85,15 +84,15 @@ mod on {
             });
             let span = Arc::new(span.unwrap_or_else(|_| Span::none()));
             let running = State::Running(Arc::clone(&span));
-            let before = std::mem::replace(&mut *self.state.lock(), running);
-            if let State::Queued(joined) = before {
+            let before = std::mem::replace(&mut *self.0.lock(), running);
+            if let State::Queued(_, joined) = before {
                 let _ = catch(|| joined.iter().for_each(|other| link(Some(&span), other, id)));
             }
         }
 
         /// Calls `f` in the span of the run.
         pub(crate) fn in_scope<T>(&self, f: impl FnOnce() -> T) -> T {
-            let span = match &*self.state.lock() {
+            let span = match &*self.0.lock() {
                 State::Running(span) => Some(Arc::clone(span)),
                 _ => None,
             };
@@ -105,7 +104,7 @@ mod on {
 
         /// The run has ended.
         pub(crate) fn settle(&self, id: RequestId, outcome: Outcome, ran: Option<Duration>) {
-            let state = std::mem::replace(&mut *self.state.lock(), State::Settled);
+            let state = std::mem::replace(&mut *self.0.lock(), State::Settled);
             let _ = catch(move || match state {
                 State::Running(span) => {
                     span.record("outcome", outcome.as_str());
@@ -113,7 +112,7 @@ mod on {
                         span.record("ran", tracing::field::debug(ran));
                     }
                 }
-                _ => self.origin.in_scope(|| {
+                State::Queued(origin, _) => origin.in_scope(|| {
                     debug!(
                         target: "parallel_workers",
                         request = id.0,
@@ -121,6 +120,7 @@ mod on {
                         "settled before it began"
                     );
                 }),
+                State::Settled => {}
             });
         }
     }

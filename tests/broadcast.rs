@@ -208,7 +208,10 @@ fn an_answer_can_be_aborted_awaited_and_selected_like_any_promise() {
     assert_eq!(asked.unwrap().abort(), Abort::Aborted);
     gate.open();
     let set: PromiseSet<_, _> = answers.into_iter().collect();
-    let outcomes: Vec<_> = set.select().map(|one| block_on(async { one.await })).collect();
+    let outcomes: Vec<_> = set
+        .select()
+        .map(|one| block_on(async { one.await }))
+        .collect();
     assert!(outcomes.contains(&Ok(())) && outcomes.contains(&Err(Failure::Aborted)));
     // Who was not asked has not changed.
     let worker = service.worker(busy.worker().unwrap()).unwrap();
