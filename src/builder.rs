@@ -103,6 +103,7 @@ impl<P: Processor> ProcessorServiceBuilder<P> {
     ///
     /// With zero workers, a capacity or window of zero, a thread that the operating system refuses, a factory that
     /// panics. The threads that were started have ended by then.
+    #[doc(alias = "onThreadStart")]
     pub fn start<F>(self, factory: F) -> Result<ProcessorService<P>, StartError>
     where
         F: Fn() -> P + Send + Sync + 'static,

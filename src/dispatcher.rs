@@ -59,7 +59,7 @@ pub(crate) struct Dispatcher<R, T> {
     is_failure: fn(&T) -> bool,
     hasher: RandomState,
     /// The last request that was assigned to each worker.
-    pub(crate) last_assigned: Mutex<HashMap<WorkerId, (Weak<Entry<R, T>>, Ticket)>>,
+    pub(crate) last_assigned: Mutex<HashMap<WorkerId, WeaklyTicketed<R, T>>>,
     /// The service whose workers are asked, if this is what keeps a broadcast.
     pub(crate) asks: Option<ServiceId>,
 }
@@ -86,6 +86,9 @@ impl Terms {
 
 /// A run and the caller's ticket to it.
 pub(crate) type Ticketed<R, T> = (Arc<Entry<R, T>>, Ticket);
+
+/// The same, for whoever does not want to keep it.
+pub(crate) type WeaklyTicketed<R, T> = (Weak<Entry<R, T>>, Ticket);
 
 impl<R, T> Dispatcher<R, T>
 where

@@ -17,6 +17,7 @@ use crate::sync::Arc;
 #[non_exhaustive]
 pub enum Event {
     /// A worker begins to process a request.
+    #[doc(alias = "start")]
     #[non_exhaustive]
     Started {
         /// Names the run.
@@ -32,6 +33,8 @@ pub enum Event {
         waited: Duration,
     },
     /// A run has its outcome. Those who wait for it are told after this.
+    #[doc(alias = "done")]
+    #[doc(alias = "error")]
     #[non_exhaustive]
     Settled {
         /// Names the run.

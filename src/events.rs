@@ -105,13 +105,11 @@ impl Events {
     /// # Blocking
     ///
     /// Until there is one.
-    #[doc(alias = "recv_data")]
     pub fn recv(&self) -> Option<Event> {
         self.recv_until(None).flatten()
     }
 
     /// The next event, if there is one now.
-    #[doc(alias = "poll")]
     pub fn try_recv(&self) -> Option<Event> {
         self.inbox.0.lock().events.pop_front()
     }

@@ -58,8 +58,23 @@
 //! settled once, from any thread; dropped unsettled, it settles its promise with [`Failure::WorkerLost`], so
 //! whatever becomes of it, nobody is left waiting.
 //!
-//! Workers are looked at, added, removed, and killed while the service works: [`ProcessorService::workers`],
-//! [`ProcessorService::resize`], [`Worker`].
+//! # Workers
+//!
+//! Workers are listed, named, added, removed, resized, and killed while the service works; a request can be assigned to
+//! one of them, a closure broadcast to all of their processors: [`Worker`], [`ProcessorService::workers`],
+//! [`ProcessorService::distribute`], [`ProcessorService::broadcast`].
+//!
+//! # Watching
+//!
+//! [`ProcessorService::status`] is a snapshot that prints as a table: what waits and for how long, what each
+//! worker holds, how busy it is, how runs ended. [`ProcessorService::subscribe`] tells of each run and each worker as it
+//! happens. Three features, all off by default, hand the same on:
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `serde` | `Serialize` for figures and events, durations as seconds |
+//! | `metrics` | meters through the [`metrics`](https://docs.rs/metrics) facade, per service name: `parallel_workers_queued`, `parallel_workers_wait_seconds`, `parallel_workers_run_seconds`, `parallel_workers_settled_total` by `outcome`, `parallel_workers_coalesced_total`, `parallel_workers_respawns_total`. Install the recorder before the service starts |
+//! | `tracing` | a span `run` (target `parallel_workers`, level info) per run with `request`, `worker`, `waited`, `ran` and `outcome`: a child of the span in which the request was queued, following from the spans of all who joined |
 //!
 //! # How a request travels
 //!
@@ -69,10 +84,11 @@
 //!              callbacks, blocked threads, tasks, promise sets  <-  subscribers  <-  the run  <--------+
 //! ```
 //!
-//! The source is meant to be read from the bottom of the list of modules up: `sync`, `wakers` and `blocking`; `state`,
-//! `subscribers` and `run`, the one subtle part; `in_flight`, `parked`, `lane`, `queue` and `room`; `dispatcher`, where all of
-//! these meet; `promise` and `promise_set`; `job`, `jobs`, `processor` and `supervisor`; `pool`, `builder`, `service`,
-//! `worker`.
+//! The source is meant to be read from the bottom of the list of modules up: `sync`, `wakers` and `blocking`; `status`, `event`,
+//! `record` and what else is plain; `state`, `subscribers` and `run`, the one subtle part; `lane`, `lanes`, `sleepers` and `idle`,
+//! which make up `queue_state` and so `queue`; `in_flight`, `parked`, `room`, `observer`; `dispatcher`, where all of these
+//! meet, with `entry` and `giving_up`; `promise` and `promise_set`; `job`, `jobs`, `processor`, `mail` and `supervisor`; `pool`,
+//! `builder`, `service`, `worker`, `assign`, `broadcast`.
 
 mod assign;
 mod broadcast;

@@ -39,6 +39,11 @@ pub trait Processor: Sized + 'static {
     ///
     /// `Hash` and `Eq` must agree with each other and must not change while a request is queued. They run under
     /// a lock of the service: keep them short, and do not call the service from them.
+    ///
+    /// Where jobs have names and arguments, an enum: the example `named_jobs` shows it.
+    #[doc(alias = "Attributes")]
+    #[doc(alias = "target")]
+    #[doc(alias = "arguments")]
     type Request: Hash + Eq + Send + Sync + 'static;
 
     /// What a promise settles with. A processor that can fail returns a `Result` here.
@@ -57,6 +62,7 @@ pub trait Processor: Sized + 'static {
     /// Override it to take several jobs at a time, to run many at once, or to send them elsewhere. Returning is
     /// always allowed, as long as no job is kept: `run` is called again when there is something to do. A job
     /// that is dropped settles its promise with [`Failure::WorkerLost`](crate::Failure::WorkerLost).
+    #[doc(alias = "concurrentJobs")]
     fn run(&mut self, jobs: &mut Jobs<Self::Request, Self::Output>) {
         while let Some(job) = jobs.next() {
             job.process(|request, context| self.process(request, context));

@@ -51,6 +51,8 @@ impl<R, T> Promise<R, T> {
     /// # Blocking
     ///
     /// Until the promise is settled. In async code, await the promise instead.
+    #[doc(alias = "recv_data")]
+    #[doc(alias = "get_return!")]
     pub fn wait(&self) -> Result<&T, Failure> {
         if let Some(outcome) = self.try_result() {
             return outcome;
@@ -83,6 +85,7 @@ impl<R, T> Promise<R, T> {
     }
 
     /// The outcome, if the promise is settled.
+    #[doc(alias = "poll")]
     pub fn try_result(&self) -> Option<Result<&T, Failure>> {
         self.entry.run.outcome_for(self.ticket)
     }

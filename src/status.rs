@@ -108,13 +108,7 @@ impl WorkerStatus {
     /// Its busy time for each request that it finished; zero before the first.
     #[doc(alias = "sec_per_job")]
     pub fn mean_process_time(&self) -> Duration {
-        let finished = self.processed + self.panicked;
-        let nanos = self
-            .busy
-            .as_nanos()
-            .checked_div(u128::from(finished))
-            .unwrap_or(0);
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        mean(self.busy, self.processed + self.panicked)
     }
 }
 
@@ -179,6 +173,42 @@ pub struct ServiceStatus {
     pub workers: Vec<WorkerStatus>,
 }
 
+impl ServiceStatus {
+    /// The share of their time in which the workers that are there had requests, from 0 to 1.
+    pub fn utilization(&self) -> f64 {
+        let sum = |time: fn(&WorkerStatus) -> Duration| -> f64 {
+            self.workers
+                .iter()
+                .map(|worker| time(worker).as_secs_f64())
+                .sum()
+        };
+        let uptime = sum(|worker| worker.uptime);
+        if uptime > 0.0 {
+            sum(|worker| worker.busy) / uptime
+        } else {
+            0.0
+        }
+    }
+
+    /// The busy time of the workers that are there for each request that they finished; zero before the first.
+    pub fn mean_process_time(&self) -> Duration {
+        let busy = self.workers.iter().map(|worker| worker.busy).sum();
+        let finished = self.workers.iter();
+        let finished = finished.map(|worker| worker.processed + worker.panicked);
+        mean(busy, finished.sum())
+    }
+
+    /// How many times processors of the workers that are there were made again.
+    pub fn respawns(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.respawns).sum()
+    }
+}
+
+fn mean(total: Duration, count: u64) -> Duration {
+    let nanos = total.as_nanos().checked_div(u128::from(count));
+    Duration::from_nanos(u64::try_from(nanos.unwrap_or(0)).unwrap_or(u64::MAX))
+}
+
 /// What a shutdown did, counted in runs, since it was called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -222,7 +252,12 @@ impl fmt::Display for ServiceStatus {
         if let Some(oldest) = self.oldest {
             write!(f, " for up to {oldest:.1?}")?;
         }
-        writeln!(f, ", {running} running, {} coalesced", self.coalesced)?;
+        let busy = self.utilization() * 100.0;
+        let coalesced = self.coalesced;
+        writeln!(
+            f,
+            ", {running} running, {coalesced} coalesced, {busy:.1}% busy"
+        )?;
         writeln!(f, "settled: {}", self.settled)?;
         if self.callback_panics > 0 {
             writeln!(f, "callbacks that panicked: {}", self.callback_panics)?;

@@ -1,6 +1,8 @@
 //! The small examples print what their head comments say.
 
 mod support;
+#[path = "support/web.rs"]
+mod web;
 
 use std::process::Command;
 
@@ -30,17 +32,18 @@ fn expected(source: &str) -> String {
 }
 
 macro_rules! prints_what_it_says {
-    ($($name:ident),*) => {$(
+    ($lines:literal lines: $($name:ident),*) => {$(
         #[test]
         fn $name() {
             let source = include_str!(concat!("../examples/", stringify!($name), ".rs"));
             assert_eq!(run(stringify!($name), &[]), expected(source));
-            assert!(source.lines().count() < 60);
+            assert!(source.lines().count() < $lines);
         }
     )*};
 }
 
-prints_what_it_says!(hello, select, callbacks, abort, shared, map);
+prints_what_it_says!(60 lines: hello, select, callbacks, abort, shared, map);
+prints_what_it_says!(80 lines: resource, named_jobs);
 
 #[test]
 fn million_settles_every_request_it_queued() {
@@ -107,4 +110,47 @@ fn million_settles_everything_and_ends_when_it_is_interrupted() {
     assert_eq!((called_back, outputs + aborted), (queued, queued));
     // Within a second, on a machine that may be busy with other tests.
     assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
+#[cfg(all(feature = "metrics", feature = "tracing"))]
+fn observed_logs_a_line_for_each_run_and_serves_a_page() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+
+    support::limit_time();
+    let mut child = Command::new(support::example("observed"))
+        .arg("40")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    let address = first.strip_prefix("page: http://").unwrap();
+    let address = address.strip_suffix("/metrics").unwrap();
+    // 40 orders are 20 runs; the log has a line for each.
+    let runs: Vec<String> = lines
+        .map(Result::unwrap)
+        .filter(|line| line.contains(":run{request="))
+        .take(20)
+        .collect();
+    let has = |part: &str| runs.iter().filter(|line| line.contains(part)).count();
+    assert_eq!(
+        (has("client{name=\"A\"}"), has("waited="), has("ran=")),
+        (7, 20, 20)
+    );
+    assert_eq!(
+        (has("outcome=\"output\""), has("outcome=\"failed\"")),
+        (17, 3)
+    );
+    let page = web::ask(address, "GET", "/metrics", "", "").1;
+    for line in [
+        "parallel_workers_settled_total{service=\"shop\",outcome=\"output\"} 17",
+        "parallel_workers_coalesced_total{service=\"shop\"} 20",
+        "parallel_workers_run_seconds_count{service=\"shop\"} 20",
+    ] {
+        assert!(page.contains(line), "no {line} in\n{page}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

@@ -64,6 +64,10 @@ fn under_a_known_duty_busy_and_idle_time_are_right_within_two_hundredths() {
     let duty = busy.least.as_secs_f64() / total.as_secs_f64();
     let most = busy.most.as_secs_f64() / total.as_secs_f64();
     let utilization = worker.utilization();
+    let status = service.status();
+    assert_eq!((status.respawns(), status.workers.len()), (0, 1));
+    assert_eq!(status.mean_process_time(), worker.mean_process_time());
+    assert!(status.utilization() <= utilization);
     assert!(
         utilization >= duty - 0.02 && utilization <= most + 0.02,
         "{duty} {utilization} {most}"

@@ -229,3 +229,44 @@ fn the_readme_names_every_dependency_feature_and_example() {
     let version = keys("package").iter().any(|key| key == "rust-version");
     assert!(version && readme.contains("Minimum Rust version: 1.88."));
 }
+
+/// What people of the libraries that came before look for.
+const FORMER_NAMES: [&str; 28] = [
+    "processes",
+    "worker_pids",
+    "pool",
+    "add_workers!",
+    "assign!",
+    "distribute!",
+    "distribute_open!",
+    "put!",
+    "@everywhere",
+    "update_userfunc",
+    "waitfor",
+    "get_return!",
+    "execute",
+    "send_data",
+    "poll",
+    "recv_data",
+    "get_status",
+    "efficiency",
+    "sec_per_job",
+    "starvation",
+    "free",
+    "terminate",
+    "start",
+    "done",
+    "error",
+    "onThreadStart",
+    "Attributes",
+    "concurrentJobs",
+];
+
+#[test]
+fn every_name_of_the_libraries_that_came_before_is_found_in_the_documentation() {
+    let source: String = rust_files("src").iter().map(read).collect();
+    for name in FORMER_NAMES {
+        let alias = format!("#[doc(alias = \"{name}\")]");
+        assert!(source.contains(&alias), "nothing is {alias}");
+    }
+}
