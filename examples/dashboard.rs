@@ -69,13 +69,16 @@ async fn live(State(service): State<Service>) -> impl IntoResponse {
 
 /// What a button does. What may wait for a worker's processor waits on a thread that may block.
 async fn steer(State(service): State<Service>, Path(what): Path<String>) -> StatusCode {
-    let done = tokio::task::spawn_blocking(move || match what.as_str() {
-        "pause" => Some(service.pause()),
-        "resume" => Some(service.resume()),
-        "add" => service.add_workers(1).ok().map(drop),
-        _ => None,
+    let done = tokio::task::spawn_blocking(move || {
+        match what.as_str() {
+            "pause" => service.pause(),
+            "resume" => service.resume(),
+            "add" => return service.add_workers(1).is_ok(),
+            _ => return false,
+        }
+        true
     });
-    answer(done.await.ok().flatten())
+    answer(done.await.unwrap_or(false))
 }
 
 async fn steer_worker(
@@ -83,14 +86,14 @@ async fn steer_worker(
     Path((what, id)): Path<(String, String)>,
 ) -> StatusCode {
     let done = tokio::task::spawn_blocking(move || {
-        let worker = find(&service, &id)?;
-        match what.as_str() {
-            "remove" => Some(drop(worker.remove())),
-            "kill" => worker.kill().ok().map(drop),
-            _ => None,
-        }
+        let worker = find(&service, &id);
+        worker.is_some_and(|worker| match what.as_str() {
+            "remove" => worker.remove(),
+            "kill" => worker.kill().is_ok(),
+            _ => false,
+        })
     });
-    answer(done.await.ok().flatten())
+    answer(done.await.unwrap_or(false))
 }
 
 fn find(service: &Service, id: &str) -> Option<Worker<Shop>> {
@@ -99,8 +102,12 @@ fn find(service: &Service, id: &str) -> Option<Worker<Shop>> {
     service.worker(ids.find(|one| one.to_string() == id)?)
 }
 
-fn answer(done: Option<()>) -> StatusCode {
-    done.map_or(StatusCode::NOT_FOUND, |()| StatusCode::NO_CONTENT)
+fn answer(is_done: bool) -> StatusCode {
+    if is_done {
+        StatusCode::NO_CONTENT
+    } else {
+        StatusCode::NOT_FOUND
+    }
 }
 
 /// Other pages in the same browser can post here too: nothing is done that this page has not asked for, and nobody
