@@ -1,0 +1,63 @@
+//! parallel-workers beside what one would use or write instead: all in one run, interleaved, medians.
+//!
+//! `cargo run --release -p peers`, or `-- --help`. Times mean nothing on their own; the ratios to the floor and to ours,
+//! of the same run, do.
+
+mod case;
+mod cases;
+mod floor;
+mod ours;
+mod python;
+mod report;
+mod special;
+mod threads;
+mod tokio_peers;
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::case::Case;
+
+#[derive(Parser)]
+struct Arguments {
+    /// The cases to run, by name; all of them without.
+    cases: Vec<String>,
+    /// How often each contender runs; medians count.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Divides the number of requests of each case.
+    #[arg(long, default_value_t = 1)]
+    divide: u64,
+    /// Measures Python's executors too, with the `python3` that is found.
+    #[arg(long)]
+    python: bool,
+    /// A folder for `peers.md`, `peers.json` and `peers.svg`.
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    let wanted = |case: &Case| {
+        let asked = &arguments.cases;
+        asked.is_empty()
+            || asked
+                .iter()
+                .any(|name| case.name.starts_with(name.as_str()))
+    };
+    let mut results = Vec::new();
+    for mut case in cases::all().into_iter().filter(wanted) {
+        if arguments.python && case.name == "distinct" {
+            case.contenders.extend(python::contenders());
+        }
+        let result = case.run(arguments.rounds, arguments.divide);
+        println!("{}", report::markdown(&result));
+        results.push(result);
+    }
+    if let Some(folder) = arguments.output {
+        report::write(&folder, &results)?;
+    }
+    Ok(())
+}

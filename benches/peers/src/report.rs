@@ -1,0 +1,121 @@
+//! What was measured, as Markdown, JSON and a picture.
+
+use std::fmt::Write;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::case::Outcome;
+
+const OURS: &str = "ours";
+
+pub fn markdown(outcome: &Outcome) -> String {
+    let mut text = String::new();
+    let (name, work, n) = (outcome.name, outcome.work, outcome.requests);
+    let _ = writeln!(text, "### {name}: {work} ({n} requests)\n");
+    let _ = writeln!(
+        text,
+        "| contender | ns a request | of the floor | of ours |\n|---|---:|---:|---:|"
+    );
+    let of = |median: f64, name: &str| match outcome.median(name) {
+        Some(other) => format!("{:.2}", median / other),
+        None => String::new(),
+    };
+    for (name, median) in &outcome.medians {
+        let (floor, ours) = (of(*median, "floor"), of(*median, OURS));
+        let _ = writeln!(text, "| {name} | {median:.0} | {floor} | {ours} |");
+    }
+    for (goal, ratio) in &outcome.goals {
+        let met = if *ratio <= goal.at_most {
+            "met"
+        } else {
+            "not met"
+        };
+        let (ours, of, at_most) = (goal.ours, goal.of, goal.at_most);
+        let _ = writeln!(
+            text,
+            "\n{ours}: {ratio:.2} of {of}; goal at most {at_most:.2}: {met}"
+        );
+    }
+    text
+}
+
+fn as_json(outcomes: &[Outcome]) -> serde_json::Value {
+    let case = |outcome: &Outcome| {
+        let medians: serde_json::Map<_, _> = outcome
+            .medians
+            .iter()
+            .map(|(name, median)| ((*name).to_owned(), json!(median)))
+            .collect();
+        let goals = outcome.goals.iter().map(|(goal, ratio)| {
+            json!({"ours": goal.ours, "of": goal.of, "at_most": goal.at_most, "ratio": ratio})
+        });
+        json!({
+            "name": outcome.name, "work": outcome.work, "requests": outcome.requests,
+            "nanoseconds": medians, "goals": goals.collect::<Vec<_>>(),
+        })
+    };
+    json!(outcomes.iter().map(case).collect::<Vec<_>>())
+}
+
+/// Bars for each case, each as long as its time, on a logarithmic scale.
+fn picture(outcomes: &[Outcome]) -> String {
+    let mut bars = String::new();
+    let mut y = 10.0;
+    for outcome in outcomes {
+        let _ = writeln!(
+            bars,
+            "<text x=\"10\" y=\"{}\" class=\"case\">{}: {}</text>",
+            y + 14.0,
+            outcome.name,
+            outcome.work
+        );
+        y += 24.0;
+        let least = outcome.medians.first().map_or(1.0, |(_, median)| *median);
+        for (name, median) in &outcome.medians {
+            let length = 30.0 + 90.0 * (median / least).ln();
+            let class = if name.starts_with(OURS) {
+                "ours"
+            } else {
+                "peer"
+            };
+            let _ = writeln!(
+                bars,
+                "<text x=\"230\" y=\"{}\" class=\"name\">{name}</text>",
+                y + 12.0
+            );
+            let _ = writeln!(
+                bars,
+                "<rect x=\"238\" y=\"{}\" width=\"{length:.0}\" height=\"14\" class=\"{class}\"/>",
+                y + 1.0
+            );
+            let _ = writeln!(
+                bars,
+                "<text x=\"{:.0}\" y=\"{}\">{median:.0} ns, {:.2}</text>",
+                244.0 + length,
+                y + 12.0,
+                median / least
+            );
+            y += 18.0;
+        }
+        y += 14.0;
+    }
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1200 {y:.0}\" font-family=\"sans-serif\" font-size=\"12\">\n\
+         <style>.case{{font-weight:bold}}.name{{text-anchor:end}}.ours{{fill:#2f6fde}}.peer{{fill:#b8c0cc}}</style>\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{bars}</svg>\n"
+    )
+}
+
+pub fn write(folder: &Path, outcomes: &[Outcome]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let tables: Vec<_> = outcomes.iter().map(markdown).collect();
+    fs::write(folder.join("peers.md"), tables.join("\n"))?;
+    fs::write(
+        folder.join("peers.json"),
+        format!("{:#}\n", as_json(outcomes)),
+    )?;
+    fs::write(folder.join("peers.svg"), picture(outcomes))
+}
