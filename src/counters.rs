@@ -100,13 +100,11 @@ impl Counters {
         self.roll.lock().present.push(worker);
     }
 
-    /// A worker is given up: it is not listed any more, and what it did is counted on. False: it was gone.
-    pub(crate) fn lose(&self, id: WorkerId) -> bool {
+    /// A worker is given up: it is not listed any more, and what it did is counted on.
+    pub(crate) fn lose(&self, id: WorkerId) {
         let mut roll = self.roll.lock();
         let lost = take(&mut roll.present, id);
-        let was_present = lost.is_some();
         roll.lost.extend(lost);
-        was_present
     }
 
     /// A worker's thread is at its end.

@@ -385,11 +385,12 @@ where
         // A processor that was told that nobody wants the output may have given up.
         let keeps = self.share == Share::WhileHeld && tally.is_success() && !was_left;
         let next = self.leave_table(&entry, was_left, keeps);
-        entry.run.settle(outcome);
-        self.counters.count(tally);
         if self.observer.is_on() {
+            // Before anybody can see the outcome, so that who has seen it finds the event.
             self.observe(&entry, tally, waited);
         }
+        entry.run.settle(outcome);
+        self.counters.count(tally);
         let told = entry.run.close();
         if keeps {
             drop(self.in_flight.remove_if(&entry, || entry.holders() == 0));

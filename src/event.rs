@@ -32,7 +32,7 @@ pub enum Event {
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::seconds::one"))]
         waited: Duration,
     },
-    /// A run has its outcome. Those who wait for it are told after this.
+    /// A run has its outcome: who sees that, finds this.
     #[doc(alias = "done")]
     #[doc(alias = "error")]
     #[non_exhaustive]

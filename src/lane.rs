@@ -117,8 +117,18 @@ impl<I: Placed> Lane<I> {
         taken
     }
 
+    /// As [`remove`](Self::remove), with when it came, if somebody wants to know.
+    pub(crate) fn remove_timed(
+        &mut self,
+        item: &I,
+        wants_time: bool,
+    ) -> Option<(I, Option<Instant>)> {
+        let came = wants_time.then(|| self.came(item)).flatten();
+        Some((self.remove(item)?, came))
+    }
+
     /// When `item`, which is in the lane, came.
-    pub(crate) fn came(&self, item: &I) -> Option<Instant> {
+    fn came(&self, item: &I) -> Option<Instant> {
         let index = |position: u32| position.wrapping_sub(self.first) as i32;
         let mine = index(item.position());
         let later = self

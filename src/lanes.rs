@@ -1,4 +1,4 @@
-//! What waits: one lane for all workers, and one for each of them.
+//! What waits: for any worker, in the inbox and then in a lane, and for each worker in a lane of its own.
 //!
 //! A worker takes from its own lane and from the shared one in turn where both have something, so that neither
 //! starves. What was assigned to a worker that is told to leave moves to the head of the shared lane; what was
@@ -6,6 +6,7 @@
 
 use std::time::Instant;
 
+use crate::inbox::Inbox;
 use crate::lane::{Lane, Placed};
 use crate::record::WorkerRecord;
 use crate::status::WorkerId;
@@ -19,9 +20,11 @@ pub(crate) trait Assigned: Placed {
     fn release(&self);
 }
 
-/// All lanes of a service, kept under the queue's lock.
+/// All lanes of a service, kept under the queue's lock, but for the inbox, which has its own.
 #[derive(Debug)]
 pub(crate) struct Lanes<I> {
+    inbox: Arc<Inbox<I>>,
+    /// What came before all that is in the inbox.
     shared: Lane<I>,
     /// The workers that are served, in the order in which they came.
     seats: Vec<Seat<I>>,
@@ -42,8 +45,9 @@ struct Seat<I> {
 pub(crate) type Taken<I> = (I, Option<Instant>);
 
 impl<I: Assigned> Lanes<I> {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(inbox: Arc<Inbox<I>>) -> Self {
         Self {
+            inbox,
             shared: Lane::new(),
             seats: Vec::new(),
             assigned: 0,
@@ -52,7 +56,7 @@ impl<I: Assigned> Lanes<I> {
 
     /// How many wait.
     pub(crate) fn len(&self) -> usize {
-        self.shared.len() + self.assigned
+        self.shared_len() + self.assigned
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -61,7 +65,7 @@ impl<I: Assigned> Lanes<I> {
 
     /// How many wait for whoever comes.
     pub(crate) fn shared_len(&self) -> usize {
-        self.shared.len()
+        self.shared.len() + self.inbox.len()
     }
 
     /// How many wait for this worker alone.
@@ -71,29 +75,47 @@ impl<I: Assigned> Lanes<I> {
 
     /// Whether there is something that this worker may take.
     pub(crate) fn has_for(&self, id: WorkerId) -> bool {
-        !self.shared.is_empty() || (self.assigned > 0 && self.own_len(id) > 0)
+        self.shared_len() > 0 || (self.assigned > 0 && self.own_len(id) > 0)
     }
 
-    /// Puts an item in; `now`, where the caller has the time at hand. Gives the worker whose alone it is.
+    /// Puts an item in that was assigned to a worker; `now`, where the caller has the time at hand. Gives the worker
+    /// whose it is; `None`, if that one is gone, so that any worker may take it.
     pub(crate) fn push(&mut self, item: I, now: Option<Instant>) -> Option<WorkerId> {
-        if item.line().is_none() {
-            self.shared.push(item, now);
-            return None;
+        match self.seat_for(&item) {
+            Some(seat) => {
+                seat.own.push(item, now);
+                let owner = Some(seat.worker.id);
+                self.assigned += 1;
+                owner
+            }
+            None => {
+                self.inbox.push_accepted(item, now);
+                None
+            }
         }
-        let (lane, id) = self.lane_for(&item);
-        lane.push(item, now);
-        id
     }
 
     /// Puts an item back where it was taken from. Gives the worker whose alone it is.
     pub(crate) fn push_front(&mut self, (item, came): Taken<I>) -> Option<WorkerId> {
-        let (lane, id) = self.lane_for(&item);
-        lane.push_front(item, came);
-        id
+        match self.seat_for(&item) {
+            Some(seat) => {
+                seat.own.push_front(item, came);
+                let owner = Some(seat.worker.id);
+                self.assigned += 1;
+                owner
+            }
+            None => {
+                self.shared.push_front(item, came);
+                None
+            }
+        }
     }
 
     /// The next item for a worker.
     pub(crate) fn pop(&mut self, id: WorkerId) -> Option<Taken<I>> {
+        if self.shared.is_empty() {
+            self.inbox.swap(&mut self.shared);
+        }
         if self.assigned > 0
             && let Some(seat) = self.seats.iter_mut().find(|seat| seat.worker.id == id)
         {
@@ -117,23 +139,21 @@ impl<I: Assigned> Lanes<I> {
     /// Takes `item` out, wherever it stands; `None` where it is in no lane. When it came is looked up if
     /// somebody wants to know.
     pub(crate) fn remove(&mut self, item: &I, wants_time: bool) -> Option<Taken<I>> {
-        let line = item.line();
-        let lane = match line {
-            None => &mut self.shared,
-            Some(line) => {
-                let mut seats = self.seats.iter_mut();
-                &mut seats.find(|seat| seat.worker.line == line)?.own
-            }
+        let Some(line) = item.line() else {
+            let removed = self.shared.remove_timed(item, wants_time);
+            return removed.or_else(|| self.inbox.remove(item, wants_time));
         };
-        let came = wants_time.then(|| lane.came(item)).flatten();
-        let removed = lane.remove(item)?;
-        self.assigned -= usize::from(line.is_some());
-        Some((removed, came))
+        let mut seats = self.seats.iter_mut();
+        let seat = seats.find(|seat| seat.worker.line == line)?;
+        let removed = seat.own.remove_timed(item, wants_time)?;
+        self.assigned -= 1;
+        Some(removed)
     }
 
     /// Takes everything out.
     pub(crate) fn drain(&mut self) -> Vec<I> {
         let mut items = self.shared.drain();
+        items.extend(self.inbox.drain());
         let own = self.seats.iter_mut().flat_map(|seat| seat.own.drain());
         items.extend(own);
         self.assigned = 0;
@@ -143,7 +163,9 @@ impl<I: Assigned> Lanes<I> {
     /// When the oldest of all items came.
     pub(crate) fn oldest(&self) -> Option<Instant> {
         let own = self.seats.iter().filter_map(|seat| seat.own.oldest());
-        own.chain(self.shared.oldest()).min()
+        own.chain(self.shared.oldest())
+            .chain(self.inbox.oldest())
+            .min()
     }
 
     /// Serves a worker, from now on.
@@ -201,25 +223,17 @@ impl<I: Assigned> Lanes<I> {
         seat.map(|seat| &seat.own)
     }
 
-    /// The lane of an item, and the worker whose it is. An item for a worker that is gone, or is about to leave,
-    /// is for all; one for a worker that was given up waits for the next of its line.
-    fn lane_for(&mut self, item: &I) -> (&mut Lane<I>, Option<WorkerId>) {
-        let Some(line) = item.line() else {
-            return (&mut self.shared, None);
-        };
+    /// The seat of the worker that an item was assigned to. An item for a worker that is gone, or is about to leave, is
+    /// for all; one for a worker that was given up waits for the next of its line.
+    fn seat_for(&mut self, item: &I) -> Option<&mut Seat<I>> {
+        let line = item.line()?;
         let mut seats = self.seats.iter_mut();
-        let serves = |seat: &&mut Seat<I>| {
+        let seat = seats.find(|seat| {
             seat.worker.line == line && (!seat.worker.is_retired() || seat.worker.is_lost())
-        };
-        match seats.find(serves) {
-            Some(seat) => {
-                self.assigned += 1;
-                (&mut seat.own, Some(seat.worker.id))
-            }
-            None => {
-                item.release();
-                (&mut self.shared, None)
-            }
+        });
+        if seat.is_none() {
+            item.release();
         }
+        seat
     }
 }

@@ -85,7 +85,7 @@
 //! ```
 //!
 //! The source is meant to be read from the bottom of the list of modules up: `sync`, `wakers` and `blocking`; `status`, `event`,
-//! `record` and what else is plain; `state`, `subscribers` and `run`, the one subtle part; `lane`, `lanes`, `sleepers` and `idle`,
+//! `record` and what else is plain; `state`, `subscribers` and `run`, the one subtle part; `lane`, `inbox`, `lanes`, `sleepers` and `idle`,
 //! which make up `queue_state` and so `queue`; `in_flight`, `parked`, `room`, `observer`; `dispatcher`, where all of these
 //! meet, with `entry` and `giving_up`; `promise` and `promise_set`; `job`, `jobs`, `processor`, `mail` and `supervisor`; `pool`,
 //! `builder`, `service`, `worker`, `assign`, `broadcast`.
@@ -121,6 +121,7 @@ mod subscribers;
 mod counters;
 mod idle;
 mod in_flight;
+mod inbox;
 mod lane;
 mod lanes;
 mod observer;

@@ -239,11 +239,10 @@ impl<P: Processor> Pool<P> {
         if !lost.lose() {
             return Ok(None);
         }
-        // Off the list first: woken, its thread may be gone in a moment, and is not to take itself off.
-        let was_present = self.home.counters.lose(lost.id);
+        // Off the list, if its thread has not come to its end and taken itself off meanwhile. Its seat it leaves.
+        self.home.counters.lose(lost.id);
         let heir = Arc::new(lost.heir(WorkerId(*next)));
         let has_heir = !was_leaving
-            && was_present
             && !self.home.queue.is_closed()
             && self.home.queue.succeed(lost.id, Arc::clone(&heir));
         let replaced = if has_heir {

@@ -1,8 +1,10 @@
 //! The queue between callers and workers: what waits, who sleeps, and whether anything may still come in.
 //!
-//! One mutex protects the lanes, the gate and the list of sleeping workers, so that "is there anything for me, and
-//! if not, wake me" is one step, and a wake-up cannot be lost. It is never held while foreign code runs: items
-//! and wakers are dropped, and sleepers woken, after it has been released.
+//! One mutex protects the lanes, the gate and the list of sleeping workers; what comes in passes through an inbox with
+//! a lock of its own, so that callers and workers seldom meet. "Is there anything for me, and if not, wake me" is
+//! one step all the same: a worker that falls asleep says so in the inbox before it looks there for the last time,
+//! and whoever puts something in is told, in the same step, that he has to wake somebody. No lock is held while
+//! foreign code runs: items and wakers are dropped, and sleepers woken, after it has been released.
 //!
 //! The queue is work-conserving: every item that comes in wakes a sleeping worker that may take it, if there is
 //! one, and a worker takes one item at a time and sleeps only when it finds none.
@@ -13,8 +15,9 @@ use std::time::Instant;
 use crossbeam_utils::CachePadded;
 
 use crate::idle::Idleness;
+use crate::inbox::{Gate, Inbox};
 use crate::lanes::{Assigned, Taken};
-use crate::queue_state::{Gate, Popped, QueueState, QueueStatus};
+use crate::queue_state::{Popped, QueueState, QueueStatus};
 use crate::record::WorkerRecord;
 use crate::status::WorkerId;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -28,30 +31,47 @@ pub(crate) struct Queue<I> {
     watchers: AtomicUsize,
     /// Whether the gate is open, to be read without the lock. The gate itself decides.
     is_open: AtomicBool,
+    inbox: Arc<Inbox<I>>,
     state: CachePadded<Mutex<QueueState<I>>>,
 }
 
 impl<I: Assigned> Queue<I> {
     pub(crate) fn new(is_paused: bool) -> Self {
+        let inbox = Arc::new(Inbox::new());
+        let state = QueueState::new(Arc::clone(&inbox), is_paused);
         Self {
             watchers: AtomicUsize::new(0),
             is_open: AtomicBool::new(true),
-            state: CachePadded::new(Mutex::new(QueueState::new(is_paused))),
+            inbox,
+            state: CachePadded::new(Mutex::new(state)),
         }
     }
 
     /// Puts an item in, and wakes a worker for it; gives it back where the gate does not let it through. `now`: the
     /// time, where somebody needs it exactly.
     pub(crate) fn push(&self, item: I, is_inside: bool, now: Option<Instant>) -> Result<(), I> {
+        if item.line().is_some() {
+            return self.push_assigned(item, is_inside, now);
+        }
+        let calls = self.inbox.push(item, is_inside, now)?;
+        if calls {
+            let mut state = self.state.lock();
+            let woken = state.take_sleeper();
+            state.note_calls();
+            // LOCK: released before anybody is woken.
+            drop(state);
+            wake_all(woken);
+        }
+        Ok(())
+    }
+
+    fn push_assigned(&self, item: I, is_inside: bool, now: Option<Instant>) -> Result<(), I> {
         let mut state = self.state.lock();
-        match state.gate {
-            Gate::Open => {}
-            Gate::Draining if is_inside => {}
-            Gate::Draining | Gate::Closed => return Err(item),
+        if !state.gate().lets_in(is_inside) {
+            return Err(item);
         }
         let owner = state.lanes.push(item, now);
         let woken = state.take_sleeper_for(owner);
-        // LOCK: released before anybody is woken.
         drop(state);
         wake_all(woken);
         Ok(())
@@ -66,7 +86,7 @@ impl<I: Assigned> Queue<I> {
     /// been closed since.
     pub(crate) fn put_back(&self, (item, came): Taken<I>) -> Result<(), I> {
         let mut state = self.state.lock();
-        if state.gate == Gate::Closed {
+        if state.gate() == Gate::Closed {
             return Err(item);
         }
         let owner = state.lanes.push_front((item, came));
@@ -103,14 +123,7 @@ impl<I: Assigned> Queue<I> {
     /// The next item for this worker, or a place among the sleepers.
     pub(crate) fn pop_or_sleep(&self, worker: &WorkerRecord, waker: Waker) -> Popped<I> {
         let mut state = self.state.lock();
-        let (popped, woken) = state.pop(worker);
-        let unused = match popped {
-            Popped::Nothing => state.sleepers.sleep(worker.id, waker),
-            _ => {
-                state.sleepers.take(worker.id);
-                Some(waker)
-            }
-        };
+        let (popped, woken, unused) = state.pop_or_sleep(worker, waker);
         drop(state);
         drop(unused);
         wake_all(woken);
@@ -134,14 +147,14 @@ impl<I: Assigned> Queue<I> {
     /// Whether there is something to look for; if not, the worker sleeps until there may be.
     pub(crate) fn ready_or_sleep(&self, worker: &WorkerRecord, waker: Waker) -> bool {
         let mut state = self.state.lock();
-        let has_items = !state.is_paused && state.lanes.has_for(worker.id);
-        let is_ready =
-            has_items || state.gate == Gate::Closed || worker.is_retired() || worker.has_mail();
+        let mut is_ready = state.is_ready(worker);
         let unused = if is_ready {
             state.sleepers.take(worker.id);
             Some(waker)
         } else {
-            state.sleepers.sleep(worker.id, waker)
+            let unused = state.sleepers.sleep(worker.id, waker);
+            is_ready = state.note_calls();
+            unused
         };
         drop(state);
         drop(unused);
@@ -157,10 +170,12 @@ impl<I: Assigned> Queue<I> {
     ) -> Popped<I> {
         let mut state = self.state.lock();
         let unused = state.sleepers.add_broken(worker.id, is_hopeless, waker);
-        let is_over = state.gate == Gate::Closed || worker.is_retired();
+        // Before it looks, so that whatever comes later calls.
+        state.note_calls();
+        let is_over = state.gate() == Gate::Closed || worker.is_retired();
         let (popped, woken) = if is_over || state.is_hopeless() {
             state.pop(worker)
-        } else if is_hopeless && !state.is_paused {
+        } else if is_hopeless && !state.status().is_paused {
             // What only this worker could do, nobody can.
             (
                 state.hand(worker, |lanes| lanes.pop_own(worker.id)),
@@ -233,7 +248,8 @@ impl<I: Assigned> Queue<I> {
     pub(crate) fn pause(&self) {
         let mut state = self.state.lock();
         // A service that drains is not to be held up.
-        state.is_paused = state.gate == Gate::Open;
+        let is_open = state.gate() == Gate::Open;
+        state.set_paused(is_open);
     }
 
     pub(crate) fn resume(&self) {
@@ -250,7 +266,7 @@ impl<I: Assigned> Queue<I> {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.state.lock().gate == Gate::Closed
+        self.state.lock().gate() == Gate::Closed
     }
 
     pub(crate) fn status(&self) -> QueueStatus {
@@ -265,14 +281,14 @@ impl<I: Assigned> Queue<I> {
     /// Lets in only what comes from inside, until nothing is left; then closes.
     pub(crate) fn drain(&self) {
         let mut state = self.state.lock();
-        if state.gate != Gate::Open {
+        if state.gate() != Gate::Open {
             return;
         }
-        state.gate = Gate::Draining;
+        state.set_gate(Gate::Draining);
         self.is_open.store(false, Ordering::Release);
         // Never taken back: from now on every job's end may be the last.
         self.watchers.fetch_add(1, Ordering::SeqCst);
-        state.is_paused = false;
+        state.set_paused(false);
         // All of them, not only as many as there are items: one that holds jobs and waits for more is to finish.
         let mut woken = state.sleepers.take_all();
         woken.extend(state.rouse());
@@ -283,9 +299,9 @@ impl<I: Assigned> Queue<I> {
     /// Lets nothing in any more, and gives out what is there.
     pub(crate) fn close(&self) -> Vec<I> {
         let mut state = self.state.lock();
-        state.gate = Gate::Closed;
+        state.set_gate(Gate::Closed);
         self.is_open.store(false, Ordering::Release);
-        state.is_paused = false;
+        state.set_paused(false);
         let items = state.lanes.drain();
         let mut woken = state.sleepers.take_all();
         woken.extend(state.rouse());

@@ -6,6 +6,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use crate::idle::{IdleWatchers, Idleness};
+use crate::inbox::{Gate, Inbox};
 use crate::lanes::{Assigned, Lanes, Taken};
 use crate::record::WorkerRecord;
 use crate::sleepers::Sleepers;
@@ -16,19 +17,14 @@ use crate::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct QueueState<I> {
     pub(crate) lanes: Lanes<I>,
-    pub(crate) gate: Gate,
-    pub(crate) is_paused: bool,
+    inbox: Arc<Inbox<I>>,
+    /// As the inbox has it; changed under both locks.
+    gate: Gate,
+    is_paused: bool,
+    /// Whether the inbox knows that somebody is to be woken for what comes in.
+    calls: bool,
     pub(crate) sleepers: Sleepers,
     pub(crate) idle: IdleWatchers,
-}
-
-/// What may come in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gate {
-    Open,
-    /// Only what comes from a worker or a callback of the service, which have to finish what they began.
-    Draining,
-    Closed,
 }
 
 /// What a worker found.
@@ -54,11 +50,13 @@ pub(crate) struct QueueStatus {
 }
 
 impl<I: Assigned> QueueState<I> {
-    pub(crate) fn new(is_paused: bool) -> Self {
+    pub(crate) fn new(inbox: Arc<Inbox<I>>, is_paused: bool) -> Self {
         Self {
-            lanes: Lanes::new(),
+            lanes: Lanes::new(Arc::clone(&inbox)),
+            inbox,
             gate: Gate::Open,
             is_paused,
+            calls: false,
             sleepers: Sleepers::default(),
             idle: IdleWatchers::default(),
         }
@@ -70,6 +68,60 @@ impl<I: Assigned> QueueState<I> {
             oldest: self.lanes.oldest(),
             is_paused: self.is_paused,
         }
+    }
+
+    pub(crate) fn gate(&self) -> Gate {
+        self.gate
+    }
+
+    pub(crate) fn set_gate(&mut self, gate: Gate) {
+        self.gate = gate;
+        self.inbox.set_gate(gate);
+    }
+
+    pub(crate) fn set_paused(&mut self, is_paused: bool) {
+        self.is_paused = is_paused;
+        self.note_calls();
+    }
+
+    /// Has the inbox call for whoever sleeps, or no longer. To be called when somebody falls asleep, under the lock; a
+    /// call too many does no harm. True: something came just before, and is to be looked at.
+    pub(crate) fn note_calls(&mut self) -> bool {
+        let calls = !self.is_paused && !self.sleepers.is_empty();
+        if calls == self.calls {
+            // Whoever puts something in and was told to call waits for this lock.
+            return false;
+        }
+        self.calls = calls;
+        self.inbox.set_calls(calls) && calls
+    }
+
+    /// The worker finds something, or sleeps; and who else is to be woken. Gives back a waker that is not needed.
+    pub(crate) fn pop_or_sleep(
+        &mut self,
+        worker: &WorkerRecord,
+        waker: Waker,
+    ) -> (Popped<I>, Vec<Waker>, Option<Waker>) {
+        let (mut popped, mut woken) = self.pop(worker);
+        let mut unused = Some(waker);
+        if let (Popped::Nothing, Some(waker)) = (&popped, unused.take()) {
+            unused = self.sleepers.sleep(worker.id, waker);
+            if self.note_calls() {
+                let (again, others) = self.pop(worker);
+                popped = again;
+                woken.extend(others);
+            }
+        }
+        if !matches!(popped, Popped::Nothing) {
+            unused = unused.or(self.sleepers.take(worker.id));
+        }
+        (popped, woken, unused)
+    }
+
+    /// Whether there is something that this worker may look for.
+    pub(crate) fn is_ready(&self, worker: &WorkerRecord) -> bool {
+        let has_items = !self.is_paused && self.lanes.has_for(worker.id);
+        has_items || self.gate == Gate::Closed || worker.is_called()
     }
 
     /// What a worker that looks for something finds, and who else is to be woken.
@@ -139,7 +191,7 @@ impl<I: Assigned> QueueState<I> {
     }
 
     /// A worker to wake for an item that any worker may take.
-    fn take_sleeper(&mut self) -> Option<Waker> {
+    pub(crate) fn take_sleeper(&mut self) -> Option<Waker> {
         if self.is_paused {
             return None;
         }
@@ -165,7 +217,7 @@ impl<I: Assigned> QueueState<I> {
     }
 
     pub(crate) fn resume(&mut self) -> Vec<Waker> {
-        self.is_paused = false;
+        self.set_paused(false);
         let owners: Vec<_> = self.lanes.assigned_workers().collect();
         let owners = owners.into_iter();
         let mut woken: Vec<_> = owners
@@ -182,7 +234,10 @@ impl<I: Assigned> QueueState<I> {
             of: None,
             except: None,
         };
-        if self.gate == Gate::Draining && is_idle(&self.lanes, all) {
+        // The inbox is looked at last, and closed in the same step: what has been let in is in it by then.
+        let ends =
+            self.gate == Gate::Draining && is_idle(&self.lanes, all) && self.inbox.close_if_empty();
+        if ends {
             self.gate = Gate::Closed;
             woken = self.sleepers.take_all();
         }

@@ -89,6 +89,11 @@ impl Sleepers {
         woken
     }
 
+    /// Whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.asleep.is_empty() && self.broken.is_empty()
+    }
+
     /// How many workers have no processor, and are unlikely to get one soon.
     pub(crate) fn hopeless(&self) -> usize {
         let hopeless = self.broken.iter().filter(|broken| broken.is_hopeless);

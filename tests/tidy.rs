@@ -66,6 +66,7 @@ const LAYERS: [&[&str]; 10] = [
         "counters",
         "idle",
         "in_flight",
+        "inbox",
         "lane",
         "lanes",
         "observer",
