@@ -3,6 +3,7 @@
 //! The set keeps its promises; each run is asked to announce its member's key to the set's queue when it settles.
 //! Nobody scans, and a promise that was yielded is gone from the set.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::hash::Hash;
 use std::pin::Pin;
@@ -40,9 +41,15 @@ use crate::sync::{Arc, Mutex};
 /// ```
 pub struct PromiseSet<R, T> {
     ready: Arc<Ready>,
-    members: Mutex<Slab<Member<R, T>>>,
+    members: Mutex<Members<R, T>>,
     /// Where the task that polls the stream waits.
     place: Option<u64>,
+}
+
+struct Members<R, T> {
+    all: Slab<Member<R, T>>,
+    /// Those that were announced and are still to be yielded.
+    settled: VecDeque<u32>,
 }
 
 struct Member<R, T> {
@@ -56,7 +63,7 @@ impl<R, T> PromiseSet<R, T> {
     pub fn new() -> Self {
         Self {
             ready: Arc::default(),
-            members: Mutex::default(),
+            members: Mutex::new(Members::new()),
             place: None,
         }
     }
@@ -71,10 +78,10 @@ impl<R, T> PromiseSet<R, T> {
         // inside; nobody takes them the other way round.
         let mut members = self.members.lock();
         let number =
-            u32::try_from(members.vacant_key()).expect("a set holds at most 2^32 promises");
+            u32::try_from(members.all.vacant_key()).expect("a set holds at most 2^32 promises");
         let key = promise.announce_to(&self.ready, number);
         let is_settled = key.is_none();
-        members.insert(Member { promise, key });
+        members.all.insert(Member { promise, key });
         drop(members);
         if is_settled {
             self.ready.announce(number);
@@ -83,7 +90,7 @@ impl<R, T> PromiseSet<R, T> {
 
     /// How many promises have not been yielded.
     pub fn len(&self) -> usize {
-        self.members.lock().len()
+        self.members.lock().all.len()
     }
 
     /// Whether every promise has been yielded.
@@ -114,7 +121,13 @@ impl<R, T> PromiseSet<R, T> {
 
     /// A promise that is settled, if there is one now.
     pub fn try_select(&self) -> Option<Promise<R, T>> {
-        self.ready.take().and_then(|key| self.take(key))
+        let mut members = self.members.lock();
+        if members.settled.is_empty() {
+            self.ready.take_all(&mut members.settled);
+        }
+        let taken = members.take();
+        drop(members);
+        self.yielded(taken)
     }
 
     /// The promise that settles next, within `timeout`. `None` too if the set is empty.
@@ -165,27 +178,66 @@ impl<R, T> PromiseSet<R, T> {
 
     /// The next promise, or `Some(None)` if the set is empty, or a place among those who wait.
     fn poll_select(&self, place: &mut Option<u64>, waker: &Waker) -> Option<Option<Promise<R, T>>> {
-        if let Some(key) = self.ready.take_or_wait(place, waker) {
-            return Some(self.take(key));
+        // Cloned here, for a waker is foreign code, and a lock is taken next.
+        let waker = waker.clone();
+        // LOCK: held while a place is taken, so that whoever is announced next finds one who waits, and whoever takes
+        // the last promise wakes him.
+        let mut members = self.members.lock();
+        let unused = if members.settled.is_empty() {
+            let settled = &mut members.settled;
+            self.ready.take_all_or_wait(settled, place, waker)
+        } else {
+            Some(waker)
+        };
+        let taken = members.take();
+        let is_empty = members.all.is_empty();
+        drop(members);
+        drop(unused);
+        match self.yielded(taken) {
+            None if !is_empty => None,
+            promise => Some(promise),
         }
-        // Asked after waiting has begun: whoever takes the last promise wakes those who wait.
-        self.is_empty().then_some(None)
     }
 
-    fn take(&self, key: u32) -> Option<Promise<R, T>> {
-        let mut members = self.members.lock();
-        let member = members.try_remove(key as usize)?;
-        let is_last = members.is_empty();
-        if is_last && members.capacity() > 1024 {
-            *members = Slab::new();
-        }
-        drop(members);
+    /// The promise that was taken. Whoever waits for another one need not, if it was the last.
+    fn yielded(&self, taken: Option<(Promise<R, T>, bool)>) -> Option<Promise<R, T>> {
+        let (promise, is_last) = taken?;
         if is_last {
             self.ready.wake_all();
         }
-        Some(member.promise)
+        Some(promise)
     }
 }
+
+impl<R, T> Members<R, T> {
+    fn new() -> Self {
+        Self {
+            all: Slab::new(),
+            settled: VecDeque::new(),
+        }
+    }
+
+    /// The next one that has settled, and whether it was the last of all. Memory goes with the last of many.
+    fn take(&mut self) -> Option<(Promise<R, T>, bool)> {
+        let member = loop {
+            let key = self.settled.pop_front()?;
+            if let Some(member) = self.all.try_remove(key as usize) {
+                break member;
+            }
+        };
+        if self.settled.is_empty() && self.settled.capacity() > KEEP {
+            self.settled = VecDeque::new();
+        }
+        let is_last = self.all.is_empty();
+        if is_last && self.all.capacity() > KEEP {
+            self.all = Slab::new();
+        }
+        Some((member.promise, is_last))
+    }
+}
+
+/// A set that is empty keeps memory for so many.
+const KEEP: usize = 1024;
 
 impl<R, T> PromiseSet<R, T>
 where
@@ -195,7 +247,7 @@ where
     /// Aborts every promise of the set, see [`Promise::abort`]; they are still to be selected.
     pub fn abort_all(&self) {
         let members = self.members.lock();
-        let open = members.iter().map(|(_, member)| &member.promise);
+        let open = members.all.iter().map(|(_, member)| &member.promise);
         let open: Vec<_> = open.filter(|one| !one.is_settled()).cloned().collect();
         // LOCK: released before anything is aborted, for that runs callbacks.
         drop(members);
@@ -210,8 +262,8 @@ where
 impl<R, T> Drop for PromiseSet<R, T> {
     fn drop(&mut self) {
         // LOCK: released before any promise is dropped, and the user's values with it.
-        let members = std::mem::take(&mut *self.members.lock());
-        for (_, Member { promise, key }) in members {
+        let members = std::mem::replace(&mut *self.members.lock(), Members::new());
+        for (_, Member { promise, key }) in members.all {
             if let Some(key) = key {
                 promise.unsubscribe(key);
             }

@@ -16,9 +16,6 @@ struct Announced {
     waiting: Wakers,
 }
 
-/// A queue that has shrunk to a quarter of its memory gives half of it back, but none below this.
-const KEEP: usize = 1024;
-
 impl Ready {
     /// The member under `key` has settled.
     pub(crate) fn announce(&self, key: u32) {
@@ -30,24 +27,25 @@ impl Ready {
         wake_all(woken);
     }
 
-    /// The member that settled next.
-    pub(crate) fn take(&self) -> Option<u32> {
-        self.0.lock().take()
+    /// Gives all that have settled to `keys`, which is empty: so whoever takes them one by one meets those who
+    /// announce only once in a while.
+    pub(crate) fn take_all(&self, keys: &mut VecDeque<u32>) {
+        std::mem::swap(&mut self.0.lock().keys, keys);
     }
 
-    /// The member that settled next, or a place among those who wait for it, under `place`.
-    pub(crate) fn take_or_wait(&self, place: &mut Option<u64>, waker: &Waker) -> Option<u32> {
-        let waker = waker.clone();
+    /// The same, or a place among those who wait, under `place`. Gives back a waker that is not needed.
+    pub(crate) fn take_all_or_wait(
+        &self,
+        keys: &mut VecDeque<u32>,
+        place: &mut Option<u64>,
+        waker: Waker,
+    ) -> Option<Waker> {
         let mut announced = self.0.lock();
-        let taken = announced.take();
-        let unused = match taken {
-            Some(_) => Some(waker),
-            None => announced.waiting.register(place, waker),
-        };
-        // LOCK: released before a waker, which is foreign code, is dropped.
-        drop(announced);
-        drop(unused);
-        taken
+        if announced.keys.is_empty() {
+            return announced.waiting.register(place, waker);
+        }
+        std::mem::swap(&mut announced.keys, keys);
+        Some(waker)
     }
 
     /// Gives up a place. There is no wake-up to pass on: an announcement wakes everybody.
@@ -61,16 +59,5 @@ impl Ready {
     pub(crate) fn wake_all(&self) {
         let woken = self.0.lock().waiting.take();
         wake_all(woken);
-    }
-}
-
-impl Announced {
-    fn take(&mut self) -> Option<u32> {
-        let key = self.keys.pop_front()?;
-        let capacity = self.keys.capacity();
-        if capacity > KEEP && self.keys.len() < capacity / 4 {
-            self.keys.shrink_to(capacity / 2);
-        }
-        Some(key)
     }
 }
