@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use crate::blocking::deadline_after;
-use crate::dispatcher::Terms;
 use crate::error::QueueError;
 use crate::handle::{PromiseOf, PromiseSetOf};
 use crate::processor::Processor;
@@ -13,6 +12,7 @@ use crate::room::Patience;
 use crate::service::ProcessorService;
 use crate::state::Ticket;
 use crate::sync::Arc;
+use crate::terms::Terms;
 use crate::worker::Worker;
 
 /// Requests for given workers.

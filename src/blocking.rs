@@ -7,32 +7,103 @@
 //! No wake-up is lost: the poll registers the waker under the lock of what it waits for, whoever changes that
 //! takes the waker under the same lock and wakes after it, and an unpark that comes before the park makes the
 //! park return at once.
+//!
+//! To wake a thread that sleeps takes longer than most short requests: tens of microseconds. So a thread looks out for a
+//! while before it goes to sleep, and longer where that has paid; it lets others run meanwhile, and where there is
+//! one processor only, or where looking out did not pay, it does not.
 
+use std::cell::Cell;
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
-use crate::sync::Arc;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::thread::{self, Thread};
+use crate::sync::{Arc, OnceLock};
 
-struct Unpark(Thread);
+struct Unpark {
+    thread: Thread,
+    was_woken: AtomicBool,
+}
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.unpark();
+        // ORDERING: release, and acquire where it is read: who was woken sees what he was woken for. It is so by the
+        // locks of what he polls, too.
+        self.was_woken.store(true, Ordering::Release);
+        self.thread.unpark();
     }
 }
 
-fn new_thread_waker() -> Waker {
-    Waker::from(Arc::new(Unpark(thread::current())))
+/// A thread as a waiter: what wakes it, and what tells it that it was woken.
+#[derive(Clone)]
+struct Waiter {
+    unpark: Arc<Unpark>,
+    waker: Waker,
+}
+
+impl Waiter {
+    fn new() -> Self {
+        let unpark = Arc::new(Unpark {
+            thread: thread::current(),
+            was_woken: AtomicBool::new(false),
+        });
+        let waker = Waker::from(Arc::clone(&unpark));
+        Self { unpark, waker }
+    }
 }
 
 thread_local! {
-    /// One waker a thread, so that waiting allocates nothing after the first time.
-    static THREAD_WAKER: Waker = new_thread_waker();
+    /// One a thread, so that waiting allocates nothing after the first time.
+    static WAITER: Waiter = Waiter::new();
+    /// For how many nanoseconds this thread looks out before it sleeps.
+    static LOOKOUT: Cell<u64> = const { Cell::new(LONGEST_LOOKOUT) };
+}
+
+/// In nanoseconds; about what it takes to put a thread to sleep and to wake it.
+const LONGEST_LOOKOUT: u64 = 50_000;
+/// It is never forgotten altogether, for the load may change.
+const SHORTEST_LOOKOUT: u64 = 1_000;
+
+/// Whether another thread can do something while this one looks out.
+fn is_worthwhile() -> bool {
+    static IS_PARALLEL: OnceLock<bool> = OnceLock::new();
+    *IS_PARALLEL.get_or_init(|| thread::available_parallelism().is_ok_and(|n| n.get() > 1))
+}
+
+/// Looks out for being woken, for a short while.
+fn look_out(unpark: &Unpark) -> bool {
+    if !is_worthwhile() {
+        return false;
+    }
+    let longest = LOOKOUT.try_with(Cell::get).unwrap_or(0);
+    let begin = Instant::now();
+    let was_woken = loop {
+        for _ in 0..32 {
+            if unpark.was_woken.load(Ordering::Acquire) {
+                break;
+            }
+            std::hint::spin_loop();
+        }
+        if unpark.was_woken.load(Ordering::Acquire) {
+            break true;
+        }
+        if begin.elapsed() >= Duration::from_nanos(longest) {
+            break false;
+        }
+        // Whoever is to wake this thread may need the processor.
+        thread::yield_now();
+    };
+    let next = if was_woken {
+        (2 * longest).min(LONGEST_LOOKOUT)
+    } else {
+        (longest / 2).max(SHORTEST_LOOKOUT)
+    };
+    let _ = LOOKOUT.try_with(|lookout| lookout.set(next));
+    was_woken
 }
 
 /// The instant `timeout` from now; `None`, which is "never", where the clock cannot express it.
@@ -49,21 +120,24 @@ pub(crate) fn block_until<T>(
     mut poll: impl FnMut(&Waker) -> Option<T>,
 ) -> Option<T> {
     // A thread that is being torn down has lost its thread-locals; it may still wait.
-    let waker = THREAD_WAKER
-        .try_with(Waker::clone)
-        .unwrap_or_else(|_| new_thread_waker());
+    let waiter = WAITER
+        .try_with(Waiter::clone)
+        .unwrap_or_else(|_| Waiter::new());
     loop {
-        if let Some(value) = poll(&waker) {
+        waiter.unpark.was_woken.store(false, Ordering::Relaxed);
+        if let Some(value) = poll(&waiter.waker) {
             return Some(value);
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return None;
+        }
+        if look_out(&waiter.unpark) {
+            continue;
         }
         match deadline {
             None => thread::park(),
             Some(deadline) => {
-                let now = Instant::now();
-                if now >= deadline {
-                    return None;
-                }
-                thread::park_timeout(deadline - now);
+                thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use crate::dispatcher::{Dispatcher, Entry, Terms};
+use crate::dispatcher::{Dispatcher, Entry};
 use crate::error::Failure;
 use crate::job::{Desk, Job};
 use crate::mail::Order;
@@ -14,6 +14,7 @@ use crate::service::ProcessorService;
 use crate::state::Ticket;
 use crate::status::WorkerId;
 use crate::sync::Arc;
+use crate::terms::Terms;
 use crate::trace::Origin;
 
 /// Closures on processors.

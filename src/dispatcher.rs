@@ -24,7 +24,7 @@ use crate::parked::Parked;
 use crate::queue::Queue;
 use crate::record::WorkerRecord;
 use crate::request_id::RequestId;
-use crate::room::{Patience, Place, Room};
+use crate::room::{Place, Room};
 use crate::run::Run;
 use crate::share::Share;
 use crate::state::{Join, Reading, Ticket};
@@ -32,6 +32,7 @@ use crate::status::{WorkerId, WorkerStatus};
 use crate::subscribers::Told;
 use crate::sync::atomic::AtomicU32;
 use crate::sync::{Arc, Mutex, Weak};
+use crate::terms::Terms;
 use crate::trace::{Origin, Trace};
 
 /// A run, and where it belongs.
@@ -64,31 +65,18 @@ pub(crate) struct Dispatcher<R, T> {
     pub(crate) asks: Option<ServiceId>,
 }
 
-/// What a caller asks for besides.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
-    /// Whether equal requests may share the run.
-    pub(crate) is_shared: bool,
-    /// The line of workers that is to process it; `None`: any.
-    pub(crate) line: Option<WorkerId>,
-    /// What to do while the queue is full.
-    pub(crate) patience: Patience,
-}
-
-impl Terms {
-    /// Shared, for any worker, and as patient as need be.
-    pub(crate) const USUAL: Self = Self {
-        is_shared: true,
-        line: None,
-        patience: Patience::Until(None),
-    };
-}
-
 /// A run and the caller's ticket to it.
 pub(crate) type Ticketed<R, T> = (Arc<Entry<R, T>>, Ticket);
 
 /// The same, for whoever does not want to keep it.
 pub(crate) type WeaklyTicketed<R, T> = (Weak<Entry<R, T>>, Ticket);
+
+/// What became of a request that was entered.
+pub(crate) enum Entered<R, T> {
+    /// It shares a run, or waits behind one.
+    Joined(Ticketed<R, T>),
+    Leads(Arc<Entry<R, T>>),
+}
 
 impl<R, T> Dispatcher<R, T>
 where
@@ -131,9 +119,22 @@ where
     /// Queues a request, or joins it to an equal one.
     pub(crate) fn queue(
         self: &Arc<Self>,
-        mut request: R,
+        request: R,
         terms: Terms,
     ) -> Result<Ticketed<R, T>, QueueError<R>> {
+        match self.enter(request, terms)? {
+            Entered::Leads(entry) => self.push(entry),
+            Entered::Joined(ticketed) => Ok(ticketed),
+        }
+    }
+
+    /// Enters a request into the in-flight table. One that leads is to be pushed into the queue by the caller, soon:
+    /// others may have joined it.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        mut request: R,
+        terms: Terms,
+    ) -> Result<Entered<R, T>, QueueError<R>> {
         if !self.queue.is_open() && (!current::is_inside(self.id) || self.queue.is_closed()) {
             return Err(QueueError::Stopped(request));
         }
@@ -146,16 +147,16 @@ where
                     self.joined(&ticketed.0, origin);
                     // A panic in its `Drop` would lose the ticket.
                     discard(duplicate);
-                    return Ok(ticketed);
+                    return Ok(Entered::Joined(ticketed));
                 }
                 Admission::Leads(entry) => {
                     place.keep();
-                    return self.push(entry);
+                    return Ok(Entered::Leads(entry));
                 }
                 Admission::Beside(entry) => {
                     place.keep();
                     self.observer.queued();
-                    return Ok((entry, Ticket::FIRST));
+                    return Ok(Entered::Joined((entry, Ticket::FIRST)));
                 }
                 Admission::Declined(back) => request = place.wait(self.id, terms.patience, back)?,
             }
@@ -255,6 +256,24 @@ where
                 self.refuse(entry)
             }
         }
+    }
+
+    /// Pushes runs that lead into the queue, all at once. If the service has been stopped, they settle.
+    pub(crate) fn push_many(&self, entries: &mut Vec<Arc<Entry<R, T>>>) {
+        let is_inside = !self.queue.is_open() && current::is_inside(self.id);
+        entries.iter().for_each(|_| self.observer.queued());
+        let now = self.observer.now();
+        self.queue.push_many(entries, is_inside, now);
+        for refused in entries.drain(..) {
+            if refused.run.state_word().withdraw() {
+                self.end_queued(refused, Failure::Stopped);
+            }
+        }
+    }
+
+    /// Whether there may be no room for a request, so that whoever brings it has to wait.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.room.is_some()
     }
 
     /// The service was stopped while the request came in. It is given back, unless others have joined it: then

@@ -4,13 +4,15 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::blocking::deadline_after;
-use crate::dispatcher::{Dispatcher, Terms};
+use crate::bulk::Bulk;
+use crate::dispatcher::Dispatcher;
 use crate::error::QueueError;
 use crate::processor::Processor;
 use crate::promise::Promise;
 use crate::promise_set::PromiseSet;
 use crate::room::Patience;
 use crate::sync::Arc;
+use crate::terms::Terms;
 
 /// The promise of a processor's request.
 pub type PromiseOf<P> = Promise<<P as Processor>::Request, <P as Processor>::Output>;
@@ -61,10 +63,14 @@ impl<P: Processor> Handle<P> {
         &self,
         requests: impl IntoIterator<Item = P::Request>,
     ) -> PromiseSetOf<P> {
-        requests
-            .into_iter()
-            .map(|request| self.queue_request(request))
-            .collect()
+        if self.home.is_bounded() {
+            // Whoever waits for room must have pushed what he holds.
+            let requests = requests.into_iter();
+            return requests
+                .map(|request| self.queue_request(request))
+                .collect();
+        }
+        Bulk::new(&self.home).queue(requests.into_iter())
     }
 
     /// As [`ProcessorService::queue_unshared`](crate::ProcessorService::queue_unshared).

@@ -93,6 +93,7 @@
 mod assign;
 mod broadcast;
 mod builder;
+mod bulk;
 mod handle;
 mod map;
 mod service;
@@ -130,6 +131,7 @@ mod queue;
 mod queue_state;
 mod room;
 mod sleepers;
+mod terms;
 
 mod meters;
 mod trace;

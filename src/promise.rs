@@ -180,6 +180,11 @@ impl<R, T> Promise<R, T> {
         self.entry.run.unsubscribe(key);
     }
 
+    /// Gives up the place of a set's member.
+    pub(crate) fn unsubscribe_member(&self, serial: u64) {
+        self.entry.run.unsubscribe(Key::new(self.ticket, serial));
+    }
+
     /// Has `ready` told of the member under `key` when the promise settles; `None` if it has settled.
     pub(crate) fn announce_to(&self, ready: &Arc<Ready>, key: u32) -> Option<Key> {
         let ready = Arc::clone(ready);

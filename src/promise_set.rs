@@ -54,8 +54,29 @@ struct Members<R, T> {
 
 struct Member<R, T> {
     promise: Promise<R, T>,
-    /// Where to unsubscribe; `None` where it was settled when it came.
-    key: Option<Key>,
+    /// Where to unsubscribe. Short, for a set may have millions of members.
+    key: ShortKey,
+}
+
+/// The serial number of a subscription, in 32 bits.
+#[derive(Clone, Copy)]
+struct ShortKey(u32);
+
+impl ShortKey {
+    /// The promise was settled when it came. Also for numbers that are too large for this: such a subscription stays
+    /// until its run settles, and what is announced then is announced to nobody.
+    const NONE: Self = Self(u32::MAX);
+
+    fn serial(self) -> Option<u64> {
+        (self.0 != u32::MAX).then_some(u64::from(self.0))
+    }
+}
+
+impl From<Option<Key>> for ShortKey {
+    fn from(key: Option<Key>) -> Self {
+        let serial = key.and_then(|key| u32::try_from(key.serial()).ok());
+        serial.map_or(Self::NONE, Self)
+    }
 }
 
 impl<R, T> PromiseSet<R, T> {
@@ -81,6 +102,7 @@ impl<R, T> PromiseSet<R, T> {
             u32::try_from(members.all.vacant_key()).expect("a set holds at most 2^32 promises");
         let key = promise.announce_to(&self.ready, number);
         let is_settled = key.is_none();
+        let key = key.into();
         members.all.insert(Member { promise, key });
         drop(members);
         if is_settled {
@@ -264,8 +286,8 @@ impl<R, T> Drop for PromiseSet<R, T> {
         // LOCK: released before any promise is dropped, and the user's values with it.
         let members = std::mem::replace(&mut *self.members.lock(), Members::new());
         for (_, Member { promise, key }) in members.all {
-            if let Some(key) = key {
-                promise.unsubscribe(key);
+            if let Some(serial) = key.serial() {
+                promise.unsubscribe_member(serial);
             }
         }
     }

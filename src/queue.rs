@@ -65,6 +65,18 @@ impl<I: Assigned> Queue<I> {
         Ok(())
     }
 
+    /// Puts items in that any worker may take, and wakes as many; leaves those that the gate does not let through.
+    pub(crate) fn push_many(&self, items: &mut Vec<I>, is_inside: bool, now: Option<Instant>) {
+        let n = items.len();
+        if self.inbox.push_many(items, is_inside, now) {
+            let mut state = self.state.lock();
+            let woken = state.take_sleepers(n);
+            state.note_calls();
+            drop(state);
+            wake_all(woken);
+        }
+    }
+
     fn push_assigned(&self, item: I, is_inside: bool, now: Option<Instant>) -> Result<(), I> {
         let mut state = self.state.lock();
         if !state.gate().lets_in(is_inside) {

@@ -46,6 +46,16 @@ pub(crate) struct Key {
     serial: u64,
 }
 
+impl Key {
+    pub(crate) fn new(ticket: Ticket, serial: u64) -> Self {
+        Self { ticket, serial }
+    }
+
+    pub(crate) fn serial(self) -> u64 {
+        self.serial
+    }
+}
+
 /// The subscribers of one run; kept inside its mutex.
 pub(crate) struct Subscribers(List);
 

@@ -52,6 +52,7 @@ const LAYERS: [&[&str]; 10] = [
         "assign",
         "broadcast",
         "builder",
+        "bulk",
         "handle",
         "map",
         "service",
@@ -75,6 +76,7 @@ const LAYERS: [&[&str]; 10] = [
         "queue_state",
         "room",
         "sleepers",
+        "terms",
     ],
     &["meters", "trace"],
     &[

@@ -1,0 +1,24 @@
+//! What a caller asks for besides his request.
+
+use crate::room::Patience;
+use crate::status::WorkerId;
+
+/// What a caller asks for besides.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// Whether equal requests may share the run.
+    pub(crate) is_shared: bool,
+    /// The line of workers that is to process it; `None`: any.
+    pub(crate) line: Option<WorkerId>,
+    /// What to do while the queue is full.
+    pub(crate) patience: Patience,
+}
+
+impl Terms {
+    /// Shared, for any worker, and as patient as need be.
+    pub(crate) const USUAL: Self = Self {
+        is_shared: true,
+        line: None,
+        patience: Patience::Until(None),
+    };
+}
