@@ -49,9 +49,10 @@ pub(crate) enum Found<J> {
 
 impl<E: Hashed> InFlight<E> {
     pub(crate) fn new() -> Self {
-        // Enough shards that callers and workers seldom meet in one.
+        // Enough shards that callers and workers seldom meet in one, and that what is in flight as a rule is a line or
+        // two of memory in each.
         let cores = thread::available_parallelism().map_or(4, usize::from);
-        let shards = (cores * 8).next_power_of_two().clamp(16, 1024);
+        let shards = (cores * 64).next_power_of_two().clamp(128, 1024);
         Self {
             shards: (0..shards).map(|_| Shard::<E>::default()).collect(),
         }

@@ -75,9 +75,9 @@ struct Many {
     left: Option<Box<TicketSet>>,
 }
 
-/// By serial number, or, where they are many, by ticket and serial number.
+/// In the order of serial numbers; or, once somebody leaves where they are many, by ticket and serial number.
 enum Kept {
-    Few(Vec<(u64, Subscriber)>),
+    Listed(Vec<(u64, Subscriber)>),
     Indexed(BTreeMap<(Ticket, u64), Subscriber>),
 }
 
@@ -170,10 +170,10 @@ impl Subscribers {
         match &mut self.0 {
             List::One(subscriber) if key.serial == 0 => Some(subscriber),
             List::Many(many) => match &mut many.kept {
-                Kept::Few(few) => few
-                    .iter_mut()
-                    .find(|(serial, _)| *serial == key.serial)
-                    .map(|(_, s)| s),
+                Kept::Listed(listed) => {
+                    let index = listed.binary_search_by_key(&key.serial, |(serial, _)| *serial);
+                    index.ok().map(|index| &mut listed[index].1)
+                }
                 Kept::Indexed(index) => index.get_mut(&(key.ticket, key.serial)),
             },
             _ => None,
@@ -189,7 +189,7 @@ impl Subscribers {
             }
             self.0 = List::Many(Box::new(Many {
                 next: 1,
-                kept: Kept::Few(kept),
+                kept: Kept::Listed(kept),
                 left: None,
             }));
         }
@@ -205,26 +205,15 @@ impl Many {
         let serial = self.next;
         self.next += 1;
         match &mut self.kept {
-            Kept::Few(few) if few.len() < FEW => few.push((serial, subscriber)),
-            Kept::Few(few) => {
-                let few = std::mem::take(few);
-                let mut index: BTreeMap<_, _> = few
-                    .into_iter()
-                    .map(|(serial, one)| ((one.ticket(), serial), one))
-                    .collect();
-                index.insert((subscriber.ticket(), serial), subscriber);
-                self.kept = Kept::Indexed(index);
-            }
-            Kept::Indexed(index) => {
-                index.insert((subscriber.ticket(), serial), subscriber);
-            }
+            Kept::Listed(listed) => listed.push((serial, subscriber)),
+            Kept::Indexed(index) => _ = index.insert((subscriber.ticket(), serial), subscriber),
         }
         serial
     }
 
     fn remove(&mut self, key: Key) -> Option<Subscriber> {
-        match &mut self.kept {
-            Kept::Few(few) => {
+        match self.kept.to_search() {
+            Kept::Listed(few) => {
                 let index = few.iter().position(|(serial, _)| *serial == key.serial)?;
                 Some(few.remove(index).1)
             }
@@ -234,8 +223,8 @@ impl Many {
 
     fn leave(&mut self, ticket: Ticket) -> Told {
         self.left.get_or_insert_default().insert(ticket);
-        let told = match &mut self.kept {
-            Kept::Few(few) => few
+        let told = match self.kept.to_search() {
+            Kept::Listed(few) => few
                 .extract_if(.., |(_, one)| one.ticket() == ticket)
                 .map(|(_, one)| one)
                 .collect(),
@@ -254,9 +243,21 @@ impl Many {
 }
 
 impl Kept {
+    /// Somebody is to be found: where they are many, by an index, which most runs never need.
+    fn to_search(&mut self) -> &mut Self {
+        if let Self::Listed(listed) = self
+            && listed.len() > FEW
+        {
+            let listed = std::mem::take(listed).into_iter();
+            let indexed = listed.map(|(serial, one)| ((one.ticket(), serial), one));
+            *self = Self::Indexed(indexed.collect());
+        }
+        self
+    }
+
     fn into_order(self) -> Vec<Subscriber> {
         match self {
-            Self::Few(few) => few.into_iter().map(|(_, one)| one).collect(),
+            Self::Listed(listed) => listed.into_iter().map(|(_, one)| one).collect(),
             Self::Indexed(index) => {
                 let mut all: Vec<_> = index
                     .into_iter()
