@@ -345,12 +345,12 @@ where
         let except = current::worker_of(self.id).map(|worker| worker.id);
         let wanted = Idleness { of, except };
         let mut place = None;
-        self.queue.watch();
+        self.queue.watch(wanted);
         let is_idle = block_until(deadline, |waker| {
             let is_idle = self.queue.poll_idle(wanted, &mut place, waker);
             is_idle.then_some(())
         });
-        self.queue.unwatch(place);
+        self.queue.unwatch(wanted, place);
         is_idle.is_some()
     }
 

@@ -68,6 +68,11 @@ impl<I: Assigned> Lanes<I> {
         self.shared.len() + self.inbox.len()
     }
 
+    /// Whether there is surely something for whoever comes; the inbox is not looked at.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.shared.is_empty()
+    }
+
     /// How many wait for this worker alone.
     pub(crate) fn own_len(&self, id: WorkerId) -> usize {
         self.own(id).map_or(0, Lane::len)

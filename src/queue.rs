@@ -29,6 +29,10 @@ use crate::wakers::wake_all;
 pub(crate) struct Queue<I> {
     /// How many want to know when nothing is left to do: then, and only then, a job's end takes the lock.
     watchers: AtomicUsize,
+    /// How many of them want to know of one worker only.
+    worker_watchers: AtomicUsize,
+    /// Whether there was more to do when the last item was taken. Written under the lock.
+    has_more: AtomicBool,
     /// Whether the gate is open, to be read without the lock. The gate itself decides.
     is_open: AtomicBool,
     inbox: Arc<Inbox<I>>,
@@ -41,6 +45,8 @@ impl<I: Assigned> Queue<I> {
         let state = QueueState::new(Arc::clone(&inbox), is_paused);
         Self {
             watchers: AtomicUsize::new(0),
+            worker_watchers: AtomicUsize::new(0),
+            has_more: AtomicBool::new(false),
             is_open: AtomicBool::new(true),
             inbox,
             state: CachePadded::new(Mutex::new(state)),
@@ -112,6 +118,7 @@ impl<I: Assigned> Queue<I> {
     pub(crate) fn remove(&self, item: &I, wants_time: bool) -> Option<Taken<I>> {
         let mut state = self.state.lock();
         let removed = state.lanes.remove(item, wants_time);
+        self.note_more(&state);
         // What was waited for may have been this.
         let woken = if removed.is_some() {
             state.rouse()
@@ -127,6 +134,7 @@ impl<I: Assigned> Queue<I> {
     pub(crate) fn pop(&self, worker: &WorkerRecord) -> Popped<I> {
         let mut state = self.state.lock();
         let (popped, woken) = state.pop(worker);
+        self.note_more(&state);
         drop(state);
         wake_all(woken);
         popped
@@ -136,6 +144,7 @@ impl<I: Assigned> Queue<I> {
     pub(crate) fn pop_or_sleep(&self, worker: &WorkerRecord, waker: Waker) -> Popped<I> {
         let mut state = self.state.lock();
         let (popped, woken, unused) = state.pop_or_sleep(worker, waker);
+        self.note_more(&state);
         drop(state);
         drop(unused);
         wake_all(woken);
@@ -196,6 +205,7 @@ impl<I: Assigned> Queue<I> {
         } else {
             (Popped::Nothing, Vec::new())
         };
+        self.note_more(&state);
         drop(state);
         drop(unused);
         wake_all(woken);
@@ -214,11 +224,26 @@ impl<I: Assigned> Queue<I> {
     ///
     /// ORDERING: the end is counted, then the watchers are read, both SeqCst; who watches counts himself, then
     /// reads the ends, both SeqCst. So at least one of the two sees the other.
+    ///
+    /// Where there was more to do and nobody waits for one worker, nobody can be told, and the lock is left alone.
+    /// Whoever takes the last item says so before it ends, both SeqCst; so of those who end after that, the last one
+    /// sees it. Whoever takes out the last one in another way says so, and then looks who has ended, himself.
     pub(crate) fn finished(&self, worker: &WorkerRecord) {
         worker.finish();
-        if self.watchers.load(Ordering::SeqCst) > 0 {
+        if self.watchers.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let has_more = self.has_more.load(Ordering::SeqCst);
+        if !has_more || self.worker_watchers.load(Ordering::SeqCst) > 0 {
             let woken = self.state.lock().rouse();
             wake_all(woken);
+        }
+    }
+
+    fn note_more(&self, state: &QueueState<I>) {
+        let has_more = state.lanes.has_more();
+        if self.has_more.load(Ordering::Relaxed) != has_more {
+            self.has_more.store(has_more, Ordering::SeqCst);
         }
     }
 
@@ -244,13 +269,19 @@ impl<I: Assigned> Queue<I> {
     }
 
     /// Somebody is going to call `poll_idle`.
-    pub(crate) fn watch(&self) {
+    pub(crate) fn watch(&self, wanted: Idleness) {
+        if wanted.of.is_some() {
+            self.worker_watchers.fetch_add(1, Ordering::SeqCst);
+        }
         self.watchers.fetch_add(1, Ordering::SeqCst);
     }
 
     /// He no longer is.
-    pub(crate) fn unwatch(&self, place: Option<u64>) {
+    pub(crate) fn unwatch(&self, wanted: Idleness, place: Option<u64>) {
         self.watchers.fetch_sub(1, Ordering::SeqCst);
+        if wanted.of.is_some() {
+            self.worker_watchers.fetch_sub(1, Ordering::SeqCst);
+        }
         let mut state = self.state.lock();
         let unused = place.and_then(|place| state.idle.remove(place));
         drop(state);
@@ -315,6 +346,7 @@ impl<I: Assigned> Queue<I> {
         self.is_open.store(false, Ordering::Release);
         state.set_paused(false);
         let items = state.lanes.drain();
+        self.note_more(&state);
         let mut woken = state.sleepers.take_all();
         woken.extend(state.rouse());
         drop(state);

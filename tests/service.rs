@@ -181,6 +181,21 @@ fn waiting_for_idleness_waits_for_the_queue_the_workers_and_the_callbacks() {
 }
 
 #[test]
+fn aborting_what_is_queued_behind_the_last_one_that_runs_leaves_nobody_waiting() {
+    let (service, gated) = gated(1);
+    service.queue_request(1);
+    let behind = service.queue_requests(2..10);
+    gated.gate.wait_for(1);
+    thread::scope(|scope| {
+        let waiting = [(); 2].map(|()| scope.spawn(|| service.wait_idle()));
+        behind.abort_all();
+        gated.gate.open();
+        waiting.map(|thread| thread.join().unwrap());
+    });
+    assert_eq!(service.status().settled.aborted, 8);
+}
+
+#[test]
 fn aborting_the_last_request_makes_a_paused_service_idle() {
     let gated = Gated::new();
     let service = gated.start(ProcessorService::builder().workers(1).paused(true));
