@@ -212,7 +212,7 @@ impl Many {
     }
 
     fn remove(&mut self, key: Key) -> Option<Subscriber> {
-        match self.kept.to_search() {
+        match self.kept.searchable() {
             Kept::Listed(few) => {
                 let index = few.iter().position(|(serial, _)| *serial == key.serial)?;
                 Some(few.remove(index).1)
@@ -223,7 +223,7 @@ impl Many {
 
     fn leave(&mut self, ticket: Ticket) -> Told {
         self.left.get_or_insert_default().insert(ticket);
-        let told = match self.kept.to_search() {
+        let told = match self.kept.searchable() {
             Kept::Listed(few) => few
                 .extract_if(.., |(_, one)| one.ticket() == ticket)
                 .map(|(_, one)| one)
@@ -244,7 +244,7 @@ impl Many {
 
 impl Kept {
     /// Somebody is to be found: where they are many, by an index, which most runs never need.
-    fn to_search(&mut self) -> &mut Self {
+    fn searchable(&mut self) -> &mut Self {
         if let Self::Listed(listed) = self
             && listed.len() > FEW
         {

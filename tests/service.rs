@@ -190,7 +190,9 @@ fn aborting_what_is_queued_behind_the_last_one_that_runs_leaves_nobody_waiting()
         let waiting = [(); 2].map(|()| scope.spawn(|| service.wait_idle()));
         behind.abort_all();
         gated.gate.open();
-        waiting.map(|thread| thread.join().unwrap());
+        waiting
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
     });
     assert_eq!(service.status().settled.aborted, 8);
 }
