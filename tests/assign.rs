@@ -194,6 +194,8 @@ fn what_was_assigned_to_a_killed_worker_goes_to_the_one_that_takes_its_place() {
     let (service, gated) = gated(2);
     let worker = all(&service).remove(0);
     let running = occupy(&service, &gated);
+    // Paused, so that none of those who take its place begins anything too early.
+    service.pause();
     let assigned: Vec<_> = (0..20).map(|n| worker.assign(n)).collect();
     let heir = worker.kill().unwrap().unwrap();
     let late = worker.assign(20);
@@ -201,6 +203,7 @@ fn what_was_assigned_to_a_killed_worker_goes_to_the_one_that_takes_its_place() {
     let later = worker.assign(21);
     assert_eq!(service.worker(next).unwrap().status().assigned, 22);
     gated.gate.open();
+    service.resume();
     for promise in assigned.iter().chain([&late, &later]) {
         assert!(promise.wait().is_ok());
         assert_eq!(promise.worker(), Some(next));
