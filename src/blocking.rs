@@ -10,7 +10,8 @@
 //!
 //! To wake a thread that sleeps takes longer than most short requests: tens of microseconds. So a thread looks out for a
 //! while before it goes to sleep, and longer where that has paid; it lets others run meanwhile, and where there is
-//! one processor only, or where looking out did not pay, it does not.
+//! one processor only, or where looking out did not pay, it does not. A wake-up that comes meanwhile leaves its token
+//! behind, so a later park of the caller's own may return at once, as parks may at any time.
 
 use std::cell::Cell;
 use std::task::{Wake, Waker};
