@@ -64,9 +64,8 @@ impl<P: Processor> ProcessorService<P> {
         let function = Arc::new(f);
         let ask = |worker: &Arc<WorkerRecord>| {
             let terms = Terms {
-                is_shared: false,
                 line: Some(worker.id),
-                ..Terms::USUAL
+                ..Terms::UNSHARED
             };
             let entry = home.entry(worker.id, 0, terms, Origin::here());
             let question = Question {

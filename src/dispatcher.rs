@@ -71,13 +71,6 @@ pub(crate) type Ticketed<R, T> = (Arc<Entry<R, T>>, Ticket);
 /// The same, for whoever does not want to keep it.
 pub(crate) type WeaklyTicketed<R, T> = (Weak<Entry<R, T>>, Ticket);
 
-/// What became of a request that was entered.
-pub(crate) enum Entered<R, T> {
-    /// It shares a run, or waits behind one.
-    Joined(Ticketed<R, T>),
-    Leads(Arc<Entry<R, T>>),
-}
-
 impl<R, T> Dispatcher<R, T>
 where
     R: Hash + Eq + Send + Sync + 'static,
@@ -119,22 +112,9 @@ where
     /// Queues a request, or joins it to an equal one.
     pub(crate) fn queue(
         self: &Arc<Self>,
-        request: R,
-        terms: Terms,
-    ) -> Result<Ticketed<R, T>, QueueError<R>> {
-        match self.enter(request, terms)? {
-            Entered::Leads(entry) => self.push(entry),
-            Entered::Joined(ticketed) => Ok(ticketed),
-        }
-    }
-
-    /// Enters a request into the in-flight table. One that leads is to be pushed into the queue by the caller, soon:
-    /// others may have joined it.
-    pub(crate) fn enter(
-        self: &Arc<Self>,
         mut request: R,
         terms: Terms,
-    ) -> Result<Entered<R, T>, QueueError<R>> {
+    ) -> Result<Ticketed<R, T>, QueueError<R>> {
         if !self.queue.is_open() && (!current::is_inside(self.id) || self.queue.is_closed()) {
             return Err(QueueError::Stopped(request));
         }
@@ -147,16 +127,16 @@ where
                     self.joined(&ticketed.0, origin);
                     // A panic in its `Drop` would lose the ticket.
                     discard(duplicate);
-                    return Ok(Entered::Joined(ticketed));
+                    return Ok(ticketed);
                 }
                 Admission::Leads(entry) => {
                     place.keep();
-                    return Ok(Entered::Leads(entry));
+                    return self.push(entry);
                 }
                 Admission::Beside(entry) => {
                     place.keep();
                     self.observer.queued();
-                    return Ok(Entered::Joined((entry, Ticket::FIRST)));
+                    return Ok((entry, Ticket::FIRST));
                 }
                 Admission::Declined(back) => request = place.wait(self.id, terms.patience, back)?,
             }
@@ -165,11 +145,7 @@ where
 
     /// A run that has ended before it began, for a request that was refused.
     pub(crate) fn stopped(self: &Arc<Self>, request: R) -> Ticketed<R, T> {
-        let terms = Terms {
-            is_shared: false,
-            ..Terms::USUAL
-        };
-        let entry = self.entry(request, 0, terms, Origin::here());
+        let entry = self.entry(request, 0, Terms::UNSHARED, Origin::here());
         entry.run.state_word().withdraw();
         entry.run.settle(Err(Failure::Stopped));
         let told = entry.run.close();
@@ -256,24 +232,6 @@ where
                 self.refuse(entry)
             }
         }
-    }
-
-    /// Pushes runs that lead into the queue, all at once. If the service has been stopped, they settle.
-    pub(crate) fn push_many(&self, entries: &mut Vec<Arc<Entry<R, T>>>) {
-        let is_inside = !self.queue.is_open() && current::is_inside(self.id);
-        entries.iter().for_each(|_| self.observer.queued());
-        let now = self.observer.now();
-        self.queue.push_many(entries, is_inside, now);
-        for refused in entries.drain(..) {
-            if refused.run.state_word().withdraw() {
-                self.end_queued(refused, Failure::Stopped);
-            }
-        }
-    }
-
-    /// Whether there may be no room for a request, so that whoever brings it has to wait.
-    pub(crate) fn is_bounded(&self) -> bool {
-        self.room.is_some()
     }
 
     /// The service was stopped while the request came in. It is given back, unless others have joined it: then

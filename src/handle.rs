@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::blocking::deadline_after;
-use crate::bulk::Bulk;
 use crate::dispatcher::Dispatcher;
 use crate::error::QueueError;
 use crate::processor::Processor;
@@ -63,14 +62,11 @@ impl<P: Processor> Handle<P> {
         &self,
         requests: impl IntoIterator<Item = P::Request>,
     ) -> PromiseSetOf<P> {
-        if self.home.is_bounded() {
-            // Whoever waits for room must have pushed what he holds.
-            let requests = requests.into_iter();
-            return requests
-                .map(|request| self.queue_request(request))
-                .collect();
-        }
-        Bulk::new(&self.home).queue(requests.into_iter())
+        // One by one: the input may wait for what the requests before led to.
+        requests
+            .into_iter()
+            .map(|request| self.queue_request(request))
+            .collect()
     }
 
     /// As [`ProcessorService::queue_unshared`](crate::ProcessorService::queue_unshared).
@@ -79,11 +75,7 @@ impl<P: Processor> Handle<P> {
     ///
     /// As `queue_request`.
     pub fn queue_unshared(&self, request: P::Request) -> PromiseOf<P> {
-        let terms = Terms {
-            is_shared: false,
-            ..Terms::USUAL
-        };
-        self.queue(request, terms)
+        self.queue(request, Terms::UNSHARED)
     }
 
     /// As [`ProcessorService::try_queue_request`](crate::ProcessorService::try_queue_request).

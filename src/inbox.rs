@@ -63,24 +63,6 @@ impl<I: Placed> Inbox<I> {
         Ok(incoming.calls)
     }
 
-    /// Puts all items in, and says whether workers are to be woken for them; leaves them where the gate does not let
-    /// them through.
-    pub(crate) fn push_many(
-        &self,
-        items: &mut Vec<I>,
-        is_inside: bool,
-        now: Option<Instant>,
-    ) -> bool {
-        let mut incoming = self.0.lock();
-        if !incoming.gate.lets_in(is_inside) {
-            return false;
-        }
-        for item in items.drain(..) {
-            incoming.lane.push(item, now);
-        }
-        incoming.calls
-    }
-
     /// Puts an item in that was let in before.
     pub(crate) fn push_accepted(&self, item: I, now: Option<Instant>) {
         self.0.lock().lane.push(item, now);

@@ -204,8 +204,7 @@ where
         if record.is_lost() {
             home.put_back((entry, came));
         } else {
-            let (since, waited) = self.times(began, came);
-            let Desk { home, record } = &*self.desk;
+            let (since, waited) = times(&self.desk, &mut self.pace, began, came);
             if let Some(place) = home.start(&entry, record, since, waited) {
                 self.taken += 1;
                 let job = Job::new(entry, place, Arc::clone(&self.desk));
@@ -216,23 +215,31 @@ where
             // It was withdrawn between the queue and here.
             discard(entry);
         }
-        let Desk { home, record } = &*self.desk;
         record.count(Ending::Dropped);
         home.queue.finished(record);
         None
     }
+}
 
-    /// The time on the worker's clock, and how long a request has waited, both in nanoseconds: exactly where somebody
-    /// watches, else about when, and nothing. `began`: the time, if the worker had nothing to do until now.
-    fn times(&mut self, began: Option<u64>, came: Option<Instant>) -> (u64, u64) {
-        let Desk { home, record } = &*self.desk;
-        if !home.observer.is_on() {
-            return (self.pace.time(began, || record.nanos()), 0);
-        }
-        let waited = came.map_or(0, |came| came.elapsed().as_nanos());
-        let waited = u64::try_from(waited).unwrap_or(u64::MAX);
-        (self.pace.time(Some(record.nanos()), || 0), waited)
+/// The time on the worker's clock, and how long a request has waited, both in nanoseconds: exactly where somebody
+/// watches, else about when, and nothing. `began`: the time, if the worker had nothing to do until now.
+fn times<R, T>(
+    desk: &Desk<R, T>,
+    pace: &mut Pace,
+    began: Option<u64>,
+    came: Option<Instant>,
+) -> (u64, u64)
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    let Desk { home, record } = desk;
+    if !home.observer.is_on() {
+        return (pace.time(began, || record.nanos()), 0);
     }
+    let waited = came.map_or(0, |came| came.elapsed().as_nanos());
+    let waited = u64::try_from(waited).unwrap_or(u64::MAX);
+    (pace.time(Some(record.nanos()), || 0), waited)
 }
 
 impl<R, T> fmt::Debug for Jobs<R, T>

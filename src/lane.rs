@@ -339,7 +339,8 @@ mod tests {
         assert!(lane.stamps.len() < 2000, "{} stamps", lane.stamps.len());
         // Each is said to have come with one of those that came a little earlier.
         for index in 0..n {
-            let came = lane.pop().and_then(|(_, came)| came).unwrap();
+            let came = lane.pop().and_then(|(_, came)| came);
+            let came = came.expect("each has a time");
             let earlier = index.saturating_sub(FAST_STRIDE.max(index / STAMPS as u32) + 1);
             assert!(came <= pushed[index as usize]);
             assert!(

@@ -86,34 +86,22 @@ impl<I: Assigned> Lanes<I> {
     /// Puts an item in that was assigned to a worker; `now`, where the caller has the time at hand. Gives the worker
     /// whose it is; `None`, if that one is gone, so that any worker may take it.
     pub(crate) fn push(&mut self, item: I, now: Option<Instant>) -> Option<WorkerId> {
-        match self.seat_for(&item) {
-            Some(seat) => {
-                seat.own.push(item, now);
-                let owner = Some(seat.worker.id);
-                self.assigned += 1;
-                owner
-            }
-            None => {
-                self.inbox.push_accepted(item, now);
-                None
-            }
-        }
+        let Some(seat) = self.seat_to_fill(&item) else {
+            self.inbox.push_accepted(item, now);
+            return None;
+        };
+        seat.own.push(item, now);
+        Some(seat.worker.id)
     }
 
     /// Puts an item back where it was taken from. Gives the worker whose alone it is.
     pub(crate) fn push_front(&mut self, (item, came): Taken<I>) -> Option<WorkerId> {
-        match self.seat_for(&item) {
-            Some(seat) => {
-                seat.own.push_front(item, came);
-                let owner = Some(seat.worker.id);
-                self.assigned += 1;
-                owner
-            }
-            None => {
-                self.shared.push_front(item, came);
-                None
-            }
-        }
+        let Some(seat) = self.seat_to_fill(&item) else {
+            self.shared.push_front(item, came);
+            return None;
+        };
+        seat.own.push_front(item, came);
+        Some(seat.worker.id)
     }
 
     /// The next item for a worker.
@@ -228,16 +216,17 @@ impl<I: Assigned> Lanes<I> {
         seat.map(|seat| &seat.own)
     }
 
-    /// The seat of the worker that an item was assigned to. An item for a worker that is gone, or is about to leave, is
-    /// for all; one for a worker that was given up waits for the next of its line.
-    fn seat_for(&mut self, item: &I) -> Option<&mut Seat<I>> {
+    /// The seat of the worker that an item was assigned to, which is put in its lane next. An item for a worker that is
+    /// gone, or is about to leave, is for all; one for a worker that was given up waits for the next of its line.
+    fn seat_to_fill(&mut self, item: &I) -> Option<&mut Seat<I>> {
         let line = item.line()?;
         let mut seats = self.seats.iter_mut();
         let seat = seats.find(|seat| {
             seat.worker.line == line && (!seat.worker.is_retired() || seat.worker.is_lost())
         });
-        if seat.is_none() {
-            item.release();
+        match &seat {
+            Some(_) => self.assigned += 1,
+            None => item.release(),
         }
         seat
     }

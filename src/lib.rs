@@ -93,7 +93,6 @@
 mod assign;
 mod broadcast;
 mod builder;
-mod bulk;
 mod handle;
 mod map;
 mod service;

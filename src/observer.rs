@@ -25,19 +25,19 @@ pub(crate) struct Observer {
 impl Observer {
     /// For the service of this name.
     pub(crate) fn new(service: &str) -> Self {
-        Self {
-            has_subscribers: AtomicBool::new(false),
-            subscribers: Mutex::default(),
-            meters: Meters::new(service),
-        }
+        Self::with(Meters::new(service))
     }
 
     /// For what is no service.
     pub(crate) fn nobody() -> Self {
+        Self::with(Meters::none())
+    }
+
+    fn with(meters: Meters) -> Self {
         Self {
             has_subscribers: AtomicBool::new(false),
             subscribers: Mutex::default(),
-            meters: Meters::none(),
+            meters,
         }
     }
 
@@ -57,8 +57,8 @@ impl Observer {
         let inbox = Inbox::new(capacity);
         let mut subscribers = self.subscribers.lock();
         subscribers.push(Arc::clone(&inbox));
-        // ORDERING: written under the lock only. Whoever queues a request after this call takes the queue's lock,
-        // as its worker does after him, so that the worker sees this.
+        // ORDERING: written under the lock only. Whoever queues a request after this call takes the inbox's
+        // lock, as does whoever brings it to its worker, so that the worker sees this.
         self.has_subscribers.store(true, Ordering::Relaxed);
         drop(subscribers);
         Events::new(inbox)

@@ -245,16 +245,16 @@ impl<P: Processor> Pool<P> {
         let has_heir = !was_leaving
             && !self.home.queue.is_closed()
             && self.home.queue.succeed(lost.id, Arc::clone(&heir));
+        // Its thread may be asleep: it is to look up, and to end.
+        self.home.queue.recall(lost);
         let replaced = if has_heir {
             *next += 1;
             self.spawn_thread(&heir, None).map(|()| Some(heir.id))
         } else {
-            self.home.queue.recall(lost);
             self.home.queue.unseat(lost.id);
             Ok(None)
         };
         drop(next);
-        self.home.queue.recall(lost);
         self.let_go(lost.id);
         self.home.observer.worker_lost(lost);
         // Callbacks run here, so no lock is held.
@@ -354,11 +354,15 @@ where
     R: Hash + Eq + Send + Sync + 'static,
     T: Send + Sync + 'static,
 {
-    if !worker.is_lost() {
-        // Of a lost one, whoever takes its place has these.
+    // Of a lost one, whoever takes its place has the seat, and what was assigned last.
+    let is_end_of_line = !worker.is_lost();
+    if is_end_of_line {
         home.queue.unseat(worker.id);
-        home.last_assigned.lock().remove(&worker.line);
     }
+    // Those that nobody holds any more go along, of lines that have ended otherwise too.
+    home.last_assigned.lock().retain(|line, (entry, _)| {
+        entry.strong_count() > 0 && !(is_end_of_line && *line == worker.line)
+    });
     home.counters.depart(worker.id);
     close_if_deserted(home);
 }

@@ -71,18 +71,6 @@ impl<I: Assigned> Queue<I> {
         Ok(())
     }
 
-    /// Puts items in that any worker may take, and wakes as many; leaves those that the gate does not let through.
-    pub(crate) fn push_many(&self, items: &mut Vec<I>, is_inside: bool, now: Option<Instant>) {
-        let n = items.len();
-        if self.inbox.push_many(items, is_inside, now) {
-            let mut state = self.state.lock();
-            let woken = state.take_sleepers(n);
-            state.note_calls();
-            drop(state);
-            wake_all(woken);
-        }
-    }
-
     fn push_assigned(&self, item: I, is_inside: bool, now: Option<Instant>) -> Result<(), I> {
         let mut state = self.state.lock();
         if !state.gate().lets_in(is_inside) {
@@ -196,7 +184,7 @@ impl<I: Assigned> Queue<I> {
         let is_over = state.gate() == Gate::Closed || worker.is_retired();
         let (popped, woken) = if is_over || state.is_hopeless() {
             state.pop(worker)
-        } else if is_hopeless && !state.status().is_paused {
+        } else if is_hopeless && !state.is_paused() {
             // What only this worker could do, nobody can.
             (
                 state.hand(worker, |lanes| lanes.pop_own(worker.id)),
@@ -300,6 +288,10 @@ impl<I: Assigned> Queue<I> {
         let woken = state.resume();
         drop(state);
         wake_all(woken);
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.state.lock().is_paused()
     }
 
     /// Whether anybody may come in. A hint: `push` decides.

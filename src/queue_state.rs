@@ -74,6 +74,10 @@ impl<I: Assigned> QueueState<I> {
         self.gate
     }
 
+    pub(crate) fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
     pub(crate) fn set_gate(&mut self, gate: Gate) {
         self.gate = gate;
         self.inbox.set_gate(gate);

@@ -58,7 +58,7 @@ mod tests {
         let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(take)).collect();
         let mut all: HashSet<_> = take().into_iter().collect();
         for thread in threads {
-            let ids = thread.join().unwrap();
+            let ids = thread.join().expect("nothing panics there");
             assert!(ids.is_sorted());
             all.extend(ids);
         }

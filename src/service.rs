@@ -149,7 +149,7 @@ impl<P: Processor> ProcessorService<P> {
 
     /// Whether the service is paused.
     pub fn is_paused(&self) -> bool {
-        self.home().queue.status().is_paused
+        self.home().queue.is_paused()
     }
 
     /// Waits until nothing is queued and nothing runs, callbacks included. Called inside a worker, what that

@@ -21,4 +21,10 @@ impl Terms {
         line: None,
         patience: Patience::Until(None),
     };
+
+    /// The same, with a run of its own.
+    pub(crate) const UNSHARED: Self = Self {
+        is_shared: false,
+        ..Self::USUAL
+    };
 }

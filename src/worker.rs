@@ -122,7 +122,8 @@ impl<P: Processor> Worker<P> {
 
     /// Has the worker leave once it has finished what it has; returns at once. False if it was told before.
     ///
-    /// Its name is free again when it has left.
+    /// What was [assigned](Self::assign) to it and not begun is for any worker from now on. Its name is free again when it
+    /// has left.
     pub fn remove(&self) -> bool {
         retire(&self.home, &self.record)
     }
@@ -136,7 +137,8 @@ impl<P: Processor> Worker<P> {
     /// with the factory, and tries again where that fails. `None`: the worker was leaving, or had left, so nobody
     /// takes its place.
     ///
-    /// The callbacks that are due by it run here, on the calling thread.
+    /// What was [assigned](Self::assign) to it and not begun waits for the one that takes its place. The callbacks that
+    /// are due by it run here, on the calling thread.
     ///
     /// # Errors
     ///

@@ -179,3 +179,17 @@ fn a_process_whose_main_returns_while_a_static_service_works_ends() {
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
 }
+
+#[test]
+fn an_input_may_wait_for_what_the_requests_before_it_led_to() {
+    // A crawl: each request finds the next one, and the input is what was found.
+    let (found, pages) = mpsc::channel();
+    found.send(0).unwrap();
+    let service = ProcessorService::start(2, move || {
+        let found = found.clone();
+        processor_fn(move |page: &u32, _: &Context<'_>| found.send(page + 1).is_ok())
+    });
+    let service = service.unwrap();
+    let crawled = service.queue_requests(pages.iter().take(1000));
+    assert_eq!(crawled.wait_for_all().len(), 1000);
+}
