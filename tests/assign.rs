@@ -12,12 +12,27 @@ use parallel_workers::{
     Abort, Context, Failure, Jobs, Processor, ProcessorService, PromiseSet, QueueError, Worker,
     WorkerId, processor_fn,
 };
-use support::{Gate, Gated, Gates, Numbers, echo, gated, runs};
+use support::{Gate, Gated, Gates, Number, Numbers, echo, gated, runs};
 
 /// The workers, in the order of their names.
 fn all(service: &ProcessorService<Numbers>) -> Vec<Worker<Numbers>> {
     let ids = service.workers().into_iter().map(|worker| worker.id);
     ids.map(|id| service.worker(id).unwrap()).collect()
+}
+
+/// A service that gives each number itself, once the number's own gate is open.
+fn keyed(workers: usize) -> (ProcessorService<Numbers>, Gates<u32>) {
+    let gates = Gates::new();
+    let inner = gates.clone();
+    let service = ProcessorService::start(workers, move || {
+        let gates = inner.clone();
+        let function: Number = Box::new(move |n, _| {
+            gates.pass(n);
+            *n
+        });
+        processor_fn(function)
+    });
+    (service.unwrap(), gates)
 }
 
 /// Occupies each worker with a request of its own, from 1000 up, at the gate.
@@ -44,16 +59,7 @@ fn an_assigned_request_runs_where_it_was_assigned_and_nowhere_else() {
 
 #[test]
 fn it_waits_for_its_worker_while_others_idle_and_others_are_not_held_up() {
-    let gates = Gates::new();
-    let inner = gates.clone();
-    let service = ProcessorService::start(2, move || {
-        let gates = inner.clone();
-        processor_fn(move |n: &u32, _: &Context<'_>| {
-            gates.pass(n);
-            *n
-        })
-    });
-    let service = service.unwrap();
+    let (service, gates) = keyed(2);
     let worker = service.worker_named("worker-0").unwrap();
     let first = worker.assign(1);
     gates.wait_for(&1);
@@ -130,13 +136,7 @@ fn a_batch_goes_to_given_workers_in_turn_or_to_the_idle_ones_or_to_anybody() {
     }
     assert_eq!(service.distribute(&[], 0..10).wait_for_all().len(), 10);
 
-    let gates = Gates::new();
-    let inner = gates.clone();
-    let service = ProcessorService::start(3, move || {
-        let gates = inner.clone();
-        processor_fn(move |n: &u32, _: &Context<'_>| gates.pass(n))
-    });
-    let service = service.unwrap();
+    let (service, gates) = keyed(3);
     let busy = service.worker_named("worker-1").unwrap();
     busy.assign(0);
     gates.wait_for(&0);
@@ -280,13 +280,7 @@ fn what_only_a_worker_without_a_processor_could_do_is_given_up() {
 
 #[test]
 fn waiting_for_a_worker_waits_for_what_it_has_and_for_what_is_its_own() {
-    let gates = Gates::new();
-    let inner = gates.clone();
-    let service = ProcessorService::start(2, move || {
-        let gates = inner.clone();
-        processor_fn(move |n: &u32, _: &Context<'_>| gates.pass(n))
-    });
-    let service = service.unwrap();
+    let (service, gates) = keyed(2);
     let workers: Vec<_> = ["worker-0", "worker-1"]
         .map(|name| service.worker_named(name).unwrap())
         .into();

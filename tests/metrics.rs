@@ -3,7 +3,7 @@
 
 mod support;
 
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use parallel_workers::{Context, Processor, ProcessorService, Shutdown};
 use support::Gate;
 
@@ -29,16 +29,21 @@ impl Processor for Picky {
     }
 }
 
-#[test]
-fn every_figure_has_a_meter_with_the_name_of_its_service() {
+/// One picky worker, its gate, and the page that shows its meters.
+fn start() -> (ProcessorService<Picky>, Gate, PrometheusHandle) {
     let recorder = PrometheusBuilder::new().build_recorder();
-    let page = recorder.handle();
     let gate = Gate::new();
     let inner = gate.clone();
+    let builder = ProcessorService::builder().workers(1).name("picky");
     let service = metrics::with_local_recorder(&recorder, || {
-        let builder = ProcessorService::builder().workers(1).name("picky");
         builder.start(move || Picky(inner.clone())).unwrap()
     });
+    (service, gate, recorder.handle())
+}
+
+#[test]
+fn every_figure_has_a_meter_with_the_name_of_its_service() {
+    let (service, gate, page) = start();
     let meter = |name: &str, labels: &str| {
         let line = format!("parallel_workers_{name}{{service=\"picky\"{labels}}} ");
         let page = page.render();
@@ -99,27 +104,21 @@ fn every_figure_has_a_meter_with_the_name_of_its_service() {
 
 #[test]
 fn a_killed_workers_request_is_counted_as_lost_and_takes_nothing_from_the_queue() {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let page = recorder.handle();
-    let gate = Gate::new();
-    let inner = gate.clone();
-    let service = metrics::with_local_recorder(&recorder, || {
-        ProcessorService::start(1, move || Picky(inner.clone())).unwrap()
-    });
+    let (service, gate, page) = start();
     let lost = service.queue_request(0);
     let waits = service.queue_request(2);
     gate.wait_for(1);
-    service.worker_named("worker-0").unwrap().kill().unwrap();
+    service.worker_named("picky-0").unwrap().kill().unwrap();
     assert!(lost.wait().is_err());
     gate.open();
     waits.wait().unwrap();
     service.wait_idle();
     let page = page.render();
     for line in [
-        "parallel_workers_queued{service=\"worker\"} 0",
-        "parallel_workers_settled_total{service=\"worker\",outcome=\"worker_lost\"} 1",
-        "parallel_workers_settled_total{service=\"worker\",outcome=\"output\"} 1",
-        "parallel_workers_respawns_total{service=\"worker\"} 1",
+        "parallel_workers_queued{service=\"picky\"} 0",
+        "parallel_workers_settled_total{service=\"picky\",outcome=\"worker_lost\"} 1",
+        "parallel_workers_settled_total{service=\"picky\",outcome=\"output\"} 1",
+        "parallel_workers_respawns_total{service=\"picky\"} 1",
     ] {
         assert!(page.lines().any(|one| one == line), "no {line} in\n{page}");
     }

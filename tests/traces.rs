@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use parallel_workers::{Context, ProcessorService, processor_fn};
+use parallel_workers::{Context, Processor, ProcessorService, processor_fn};
 use support::Gate;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -121,19 +121,28 @@ fn kept() -> Kept {
     .clone()
 }
 
-#[test]
-fn a_run_is_a_child_of_where_it_was_queued_and_follows_from_all_who_joined() {
-    let kept = kept();
+/// A worker that says what it does, stands at the gate, and panics at 13.
+fn start() -> (
+    ProcessorService<impl Processor<Request = u32, Output = ()>>,
+    Gate,
+) {
     let gate = Gate::new();
     let inner = gate.clone();
     let service = ProcessorService::start(1, move || {
         let gate = inner.clone();
         processor_fn(move |n: &u32, _: &Context<'_>| {
             tracing::info!("at work on {n}");
+            assert!(*n != 13, "as asked");
             gate.pass();
         })
     });
-    let service = service.unwrap();
+    (service.unwrap(), gate)
+}
+
+#[test]
+fn a_run_is_a_child_of_where_it_was_queued_and_follows_from_all_who_joined() {
+    let kept = kept();
+    let (service, gate) = start();
     let blocks = service.queue_request(0);
     gate.wait_for(1);
     let asks = info_span!("asks").in_scope(|| service.queue_request(1));
@@ -167,17 +176,8 @@ fn a_run_is_a_child_of_where_it_was_queued_and_follows_from_all_who_joined() {
 #[test]
 fn every_outcome_closes_its_span_and_says_how() {
     let kept = kept();
-    let gate = Gate::new();
-    let inner = gate.clone();
-    let service = ProcessorService::start(1, move || {
-        let gate = inner.clone();
-        processor_fn(move |n: &u32, _: &Context<'_>| {
-            assert!(*n > 0, "as asked");
-            gate.pass();
-        })
-    });
-    let service = service.unwrap();
-    let panicked = service.queue_request(0);
+    let (service, gate) = start();
+    let panicked = service.queue_request(13);
     assert!(panicked.wait().is_err());
     let lost = service.queue_request(1);
     gate.wait_for(1);

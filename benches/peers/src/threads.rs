@@ -61,14 +61,16 @@ pub fn by_hand<R: Hash + Eq + Clone + Send + Sync + 'static>(
     sum
 }
 
+fn rayon_pool() -> rayon::ThreadPool {
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(2);
+    builder.build().expect("the pool starts")
+}
+
 pub fn rayon_dashmap<R: Hash + Eq + Clone + Send + Sync + 'static>(
     requests: impl Iterator<Item = R>,
     process: fn(&R) -> u64,
 ) -> u64 {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(2)
-        .build()
-        .expect("the pool starts");
+    let pool = rayon_pool();
     let table = table();
     let promises = requests.map(|request| {
         let (promise, is_first) = join(&table, request.clone());
@@ -148,10 +150,7 @@ pub fn moka_rayon<R: Hash + Eq + Clone + Send + Sync + 'static>(
     requests: impl Iterator<Item = R>,
     process: fn(&R) -> u64,
 ) -> u64 {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(2)
-        .build()
-        .expect("the pool starts");
+    let pool = rayon_pool();
     let cache: moka::sync::Cache<R, u64> = moka::sync::Cache::new(100_000_000);
     let (sender, outputs) = mpsc::channel();
     for request in requests {

@@ -18,6 +18,14 @@ fn runtime() -> Runtime {
         .expect("the runtime starts")
 }
 
+async fn sum(mut set: JoinSet<u64>) -> u64 {
+    let mut sum = 0_u64;
+    while let Some(output) = set.join_next().await {
+        sum = sum.wrapping_add(output.expect("nothing panics"));
+    }
+    sum
+}
+
 /// Shares nothing.
 pub fn join_set<R: Send + Sync + 'static>(
     requests: impl Iterator<Item = R>,
@@ -28,11 +36,7 @@ pub fn join_set<R: Send + Sync + 'static>(
         for request in requests {
             set.spawn(async move { process(&request) });
         }
-        let mut sum = 0_u64;
-        while let Some(output) = set.join_next().await {
-            sum = sum.wrapping_add(output.expect("nothing panics"));
-        }
-        sum
+        sum(set).await
     })
 }
 
@@ -46,11 +50,7 @@ pub fn spawn_blocking<R: Send + 'static>(
         for request in requests {
             set.spawn_blocking(move || process(&request));
         }
-        let mut sum = 0_u64;
-        while let Some(output) = set.join_next().await {
-            sum = sum.wrapping_add(output.expect("nothing panics"));
-        }
-        sum
+        sum(set).await
     })
 }
 
@@ -68,11 +68,7 @@ pub fn moka_future<R: Hash + Eq + Clone + Send + Sync + 'static>(
                 cache.get_with(key, async move { process(&request) }).await
             });
         }
-        let mut sum = 0_u64;
-        while let Some(output) = set.join_next().await {
-            sum = sum.wrapping_add(output.expect("nothing panics"));
-        }
-        sum
+        sum(set).await
     })
 }
 
@@ -92,11 +88,7 @@ pub fn singleflight<R: Hash + Eq + Clone + Send + Sync + ToString + 'static>(
                 output.expect("nothing fails here")
             });
         }
-        let mut sum = 0_u64;
-        while let Some(output) = set.join_next().await {
-            sum = sum.wrapping_add(output.expect("nothing panics"));
-        }
-        sum
+        sum(set).await
     })
 }
 
