@@ -8,6 +8,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::figures;
+
 /// Something that knows where it stands in its lane.
 pub(crate) trait Placed {
     /// It stands at `position` now.
@@ -71,10 +73,12 @@ impl<I: Placed> Lane<I> {
     pub(crate) fn push(&mut self, item: I, now: Option<Instant>) {
         // Truncated on purpose: positions wrap around.
         let position = self.first.wrapping_add(self.slots.len() as u32);
-        if self.unstamped == 0 || self.live == 0 || now.is_some() {
-            self.stamp(position, now);
+        if figures::ARE_KEPT {
+            if self.unstamped == 0 || self.live == 0 || now.is_some() {
+                self.stamp(position, now);
+            }
+            self.unstamped -= 1;
         }
-        self.unstamped -= 1;
         item.place(position);
         self.slots.push_back(Some(item));
         self.live += 1;

@@ -139,6 +139,7 @@ mod current;
 mod error;
 mod event;
 mod events;
+mod figures;
 mod held;
 mod pace;
 mod panic;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
+use crate::figures;
 use crate::held::Held;
 use crate::status::{RequestStatus, WorkerId, WorkerState, WorkerStatus};
 use crate::sync::Arc;
@@ -166,7 +167,7 @@ impl WorkerRecord {
     /// The worker has something to do from now on. Gives the time, if it had nothing before.
     #[inline]
     pub(crate) fn work(&self) -> Option<u64> {
-        if self.period().1 {
+        if !figures::ARE_KEPT || self.period().1 {
             return None;
         }
         let now = self.nanos();

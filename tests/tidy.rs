@@ -83,6 +83,7 @@ const LAYERS: [&[&str]; 10] = [
         "error",
         "event",
         "events",
+        "figures",
         "held",
         "pace",
         "panic",
