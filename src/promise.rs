@@ -37,7 +37,8 @@ use crate::sync::Arc;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Promise<R, T> {
-    entry: Arc<Entry<R, T>>,
+    /// Taken only by `into_output`, which consumes the promise: so what that costs is no more than a move.
+    entry: Option<Arc<Entry<R, T>>>,
     ticket: Ticket,
 }
 
@@ -57,7 +58,7 @@ impl<R, T> Promise<R, T> {
         if let Some(outcome) = self.try_result() {
             return outcome;
         }
-        if self.entry.waits_for_this_thread() {
+        if self.entry().waits_for_this_thread() {
             return Err(Failure::WouldDeadlock);
         }
         let mut key = None;
@@ -87,7 +88,7 @@ impl<R, T> Promise<R, T> {
     /// The outcome, if the promise is settled.
     #[doc(alias = "poll")]
     pub fn try_result(&self) -> Option<Result<&T, Failure>> {
-        self.entry.run.outcome_for(self.ticket)
+        self.entry().run.outcome_for(self.ticket)
     }
 
     /// Whether the outcome can be read.
@@ -97,23 +98,23 @@ impl<R, T> Promise<R, T> {
 
     /// How far the request has come.
     pub fn state(&self) -> State {
-        self.entry.run.state_for(self.ticket)
+        self.entry().run.state_for(self.ticket)
     }
 
     /// Names the run, as in [`Event`](crate::Event)s and in [`WorkerStatus::requests`](crate::WorkerStatus::requests).
     /// Where several callers share a run, they share its id.
     pub fn id(&self) -> RequestId {
-        self.entry.id
+        self.entry().id
     }
 
     /// The request. Where several callers share a run, that of the first.
     pub fn request(&self) -> &R {
-        self.entry.run.request()
+        self.entry().run.request()
     }
 
     /// The worker that processes or has processed the request; `None` before it began.
     pub fn worker(&self) -> Option<WorkerId> {
-        self.entry.run.worker()
+        self.entry().run.worker()
     }
 
     /// The output itself, if this is the last handle to its run.
@@ -124,18 +125,20 @@ impl<R, T> Promise<R, T> {
     /// # Errors
     ///
     /// The promise comes back if it is not settled, has no output, or is not the last handle.
-    pub fn into_output(self) -> Result<T, Self> {
+    pub fn into_output(mut self) -> Result<T, Self> {
         if !matches!(self.try_result(), Some(Ok(_))) {
             return Err(self);
         }
-        let ticket = self.ticket;
-        let entry = Arc::clone(&self.entry);
-        drop(self);
+        let Some(entry) = self.entry.take() else {
+            return Err(self);
+        };
+        entry.release();
         let entry = match Arc::try_unwrap(entry) {
             Ok(entry) => entry,
             Err(entry) => {
                 entry.hold();
-                return Err(Self { entry, ticket });
+                self.entry = Some(entry);
+                return Err(self);
             }
         };
         match entry.run.into_outcome().1 {
@@ -144,17 +147,23 @@ impl<R, T> Promise<R, T> {
         }
     }
 
+    fn entry(&self) -> &Arc<Entry<R, T>> {
+        self.entry
+            .as_ref()
+            .expect("only `into_output` takes it, which consumes the promise")
+    }
+
     fn wait_until(&self, deadline: Option<Instant>) -> Option<Result<&T, Failure>> {
         if let Some(outcome) = self.try_result() {
             return Some(outcome);
         }
-        if self.entry.waits_for_this_thread() {
+        if self.entry().waits_for_this_thread() {
             return Some(Err(Failure::WouldDeadlock));
         }
         let mut key = None;
         let outcome = block_until(deadline, |waker| self.poll(&mut key, waker));
         if let (None, Some(key)) = (&outcome, key) {
-            self.entry.run.unsubscribe(key);
+            self.entry().run.unsubscribe(key);
         }
         outcome
     }
@@ -165,11 +174,8 @@ impl<R, T> Promise<R, T> {
             return Some(outcome);
         }
         // Cloned here, for a waker is foreign code, and a lock is taken next.
-        if self
-            .entry
-            .run
-            .subscribe_waker(self.ticket, key, waker.clone())
-        {
+        let run = &self.entry().run;
+        if run.subscribe_waker(self.ticket, key, waker.clone()) {
             return None;
         }
         self.try_result()
@@ -177,25 +183,23 @@ impl<R, T> Promise<R, T> {
 
     /// Gives up a place.
     pub(crate) fn unsubscribe(&self, key: Key) {
-        self.entry.run.unsubscribe(key);
+        self.entry().run.unsubscribe(key);
     }
 
     /// Gives up the place of a set's member.
     pub(crate) fn unsubscribe_member(&self, serial: u64) {
-        self.entry.run.unsubscribe(Key::new(self.ticket, serial));
+        self.entry().run.unsubscribe(Key::new(self.ticket, serial));
     }
 
     /// Has `ready` told of the member under `key` when the promise settles; `None` if it has settled.
     pub(crate) fn announce_to(&self, ready: &Arc<Ready>, key: u32) -> Option<Key> {
         let ready = Arc::clone(ready);
-        self.entry
-            .run
-            .subscribe(Subscriber::Member {
-                ticket: self.ticket,
-                key,
-                ready,
-            })
-            .ok()
+        let subscriber = Subscriber::Member {
+            ticket: self.ticket,
+            key,
+            ready,
+        };
+        self.entry().run.subscribe(subscriber).ok()
     }
 }
 
@@ -205,7 +209,10 @@ where
     T: Send + Sync + 'static,
 {
     pub(crate) fn new((entry, ticket): Ticketed<R, T>) -> Self {
-        Self { entry, ticket }
+        Self {
+            entry: Some(entry),
+            ticket,
+        }
     }
 
     /// Takes this caller's vote for the run back, once; says what that did.
@@ -215,7 +222,7 @@ where
     ///
     /// The callbacks that are due by it run here, on the calling thread.
     pub fn abort(&self) -> Abort {
-        self.entry.abort(self.ticket)
+        self.entry().abort(self.ticket)
     }
 
     /// Calls `callback` with this promise once it is settled; returns at once, for chaining.
@@ -228,12 +235,12 @@ where
         let promise = self.clone();
         let callback = Box::new(move || callback(&promise));
         if let Err(Subscriber::Callback { callback, .. }) =
-            self.entry.run.subscribe(Subscriber::Callback {
+            self.entry().run.subscribe(Subscriber::Callback {
                 ticket: self.ticket,
                 callback,
             })
         {
-            self.entry.call_back(callback);
+            self.entry().call_back(callback);
         }
         self
     }
@@ -241,9 +248,10 @@ where
 
 impl<R, T> Clone for Promise<R, T> {
     fn clone(&self) -> Self {
-        self.entry.hold();
+        let entry = self.entry();
+        entry.hold();
         Self {
-            entry: Arc::clone(&self.entry),
+            entry: Some(Arc::clone(entry)),
             ticket: self.ticket,
         }
     }
@@ -251,14 +259,16 @@ impl<R, T> Clone for Promise<R, T> {
 
 impl<R, T> Drop for Promise<R, T> {
     fn drop(&mut self) {
-        self.entry.release();
+        if let Some(entry) = &self.entry {
+            entry.release();
+        }
     }
 }
 
 /// Whether two promises share one run.
 impl<R, T> PartialEq for Promise<R, T> {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.entry, &other.entry)
+        Arc::ptr_eq(self.entry(), other.entry())
     }
 }
 
