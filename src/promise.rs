@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::blocking::{block_on, block_until, deadline_after};
 use crate::dispatcher::{Entry, Ticketed};
 use crate::error::Failure;
-use crate::ready::Ready;
+use crate::ready::Announcer;
 use crate::request_id::RequestId;
 use crate::state::{Abort, State, Ticket};
 use crate::status::WorkerId;
@@ -191,13 +191,13 @@ impl<R, T> Promise<R, T> {
         self.entry().run.unsubscribe(Key::new(self.ticket, serial));
     }
 
-    /// Has `ready` told of the member under `key` when the promise settles; `None` if it has settled.
-    pub(crate) fn announce_to(&self, ready: &Arc<Ready>, key: u32) -> Option<Key> {
-        let ready = Arc::clone(ready);
+    /// Has a set told of its member under `key` when the promise settles; `None` if it has settled.
+    pub(crate) fn announce_to(&self, announcer: &Arc<Announcer>, key: u32) -> Option<Key> {
+        let announcer = Arc::clone(announcer);
         let subscriber = Subscriber::Member {
             ticket: self.ticket,
             key,
-            ready,
+            announcer,
         };
         self.entry().run.subscribe(subscriber).ok()
     }

@@ -15,7 +15,7 @@ use slab::Slab;
 
 use crate::blocking::{block_until, deadline_after};
 use crate::promise::Promise;
-use crate::ready::Ready;
+use crate::ready::{Announcer, Ready};
 use crate::subscribers::Key;
 use crate::sync::{Arc, Mutex};
 
@@ -50,6 +50,9 @@ struct Members<R, T> {
     all: Slab<Member<R, T>>,
     /// Those that were announced and are still to be yielded.
     settled: VecDeque<u32>,
+    /// What the next members tell, and how many more may have this one.
+    announcer: Option<Arc<Announcer>>,
+    announcer_left: u32,
 }
 
 struct Member<R, T> {
@@ -100,13 +103,13 @@ impl<R, T> PromiseSet<R, T> {
         let mut members = self.members.lock();
         let number =
             u32::try_from(members.all.vacant_key()).expect("a set holds at most 2^32 promises");
-        let key = promise.announce_to(&self.ready, number);
+        let key = promise.announce_to(members.announcer(&self.ready), number);
         let is_settled = key.is_none();
         let key = key.into();
         members.all.insert(Member { promise, key });
         drop(members);
         if is_settled {
-            self.ready.announce(number);
+            self.ready.announce([number]);
         }
     }
 
@@ -236,7 +239,19 @@ impl<R, T> Members<R, T> {
         Self {
             all: Slab::new(),
             settled: VecDeque::new(),
+            announcer: None,
+            announcer_left: 0,
         }
+    }
+
+    /// What the next member tells when it settles.
+    fn announcer(&mut self, ready: &Arc<Ready>) -> &Arc<Announcer> {
+        if self.announcer_left == 0 {
+            self.announcer = None;
+            self.announcer_left = MEMBERS_OF_AN_ANNOUNCER;
+        }
+        self.announcer_left -= 1;
+        self.announcer.get_or_insert_with(|| Announcer::of(ready))
     }
 
     /// The next one that has settled, and whether it was the last of all. Memory goes with the last of many.
@@ -258,6 +273,7 @@ impl<R, T> Members<R, T> {
     }
 }
 
+const MEMBERS_OF_AN_ANNOUNCER: u32 = 64;
 /// A set that is empty keeps memory for so many.
 const KEEP: usize = 1024;
 

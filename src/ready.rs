@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
-use crate::sync::Mutex;
+use crate::sync::{Arc, Mutex};
 use crate::wakers::{Wakers, wake_all};
 
 /// A queue of settled members' keys. Workers announce, the set's owner takes.
@@ -16,11 +16,31 @@ struct Announced {
     waiting: Wakers,
 }
 
+/// The same queue, as a set's members hold it: each of a few dozen shares one of these. Were it one for all, those
+/// who insert and those who settle would count at the same place, and take its memory from each other each time.
+#[derive(Debug)]
+pub(crate) struct Announcer(Arc<Ready>);
+
+impl Announcer {
+    pub(crate) fn of(ready: &Arc<Ready>) -> Arc<Self> {
+        Arc::new(Self(Arc::clone(ready)))
+    }
+
+    pub(crate) fn is_of_the_set_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The members under `keys` have settled.
+    pub(crate) fn announce(&self, keys: impl IntoIterator<Item = u32>) {
+        self.0.announce(keys);
+    }
+}
+
 impl Ready {
-    /// The member under `key` has settled.
-    pub(crate) fn announce(&self, key: u32) {
+    /// The members under `keys` have settled.
+    pub(crate) fn announce(&self, keys: impl IntoIterator<Item = u32>) {
         let mut announced = self.0.lock();
-        announced.keys.push_back(key);
+        announced.keys.extend(keys);
         let woken = announced.waiting.take();
         // LOCK: released before anybody is woken.
         drop(announced);

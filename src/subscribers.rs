@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::task::Waker;
 
 use crate::panic::catch;
-use crate::ready::Ready;
+use crate::ready::Announcer;
 use crate::state::Ticket;
 use crate::sync::Arc;
 use crate::wakers::wake;
@@ -20,7 +20,7 @@ pub(crate) enum Subscriber {
     Member {
         ticket: Ticket,
         key: u32,
-        ready: Arc<Ready>,
+        announcer: Arc<Announcer>,
     },
     /// A function to call.
     Callback {
@@ -301,30 +301,43 @@ pub(crate) enum Told {
     All(Vec<Subscriber>),
 }
 
+type Callback = Box<dyn FnOnce() + Send>;
+
 impl Told {
     /// Wakes those who wait, and gives back the callbacks, in the order in which they were registered.
     pub(crate) fn wake(self) -> Callbacks {
         let mut callbacks = Callbacks::None;
         match self {
             Self::Nobody => {}
-            Self::One(one) => callbacks.extend(wake_one(one)),
-            Self::All(all) => all
-                .into_iter()
-                .for_each(|one| callbacks.extend(wake_one(one))),
+            Self::One(Subscriber::Waker { waker, .. }) => wake(waker),
+            Self::One(Subscriber::Member { key, announcer, .. }) => announcer.announce([key]),
+            Self::One(Subscriber::Callback { callback, .. }) => callbacks.add(callback),
+            Self::All(all) => wake_all(all, &mut callbacks),
         }
         callbacks
     }
 }
 
-type Callback = Box<dyn FnOnce() + Send>;
-
-fn wake_one(subscriber: Subscriber) -> Option<Callback> {
-    match subscriber {
-        Subscriber::Waker { waker, .. } => wake(waker),
-        Subscriber::Member { key, ready, .. } => ready.announce(key),
-        Subscriber::Callback { callback, .. } => return Some(callback),
+fn wake_all(all: Vec<Subscriber>, callbacks: &mut Callbacks) {
+    // Of many, most are members of one set, which is told of all of them at once.
+    let mut members: Option<(Arc<Announcer>, Vec<u32>)> = None;
+    for one in all {
+        match one {
+            Subscriber::Waker { waker, .. } => wake(waker),
+            Subscriber::Callback { callback, .. } => callbacks.add(callback),
+            Subscriber::Member { key, announcer, .. } => match &mut members {
+                Some((last, keys)) if last.is_of_the_set_of(&announcer) => keys.push(key),
+                _ => {
+                    if let Some((last, keys)) = members.replace((announcer, vec![key])) {
+                        last.announce(keys);
+                    }
+                }
+            },
+        }
     }
-    None
+    if let Some((last, keys)) = members {
+        last.announce(keys);
+    }
 }
 
 /// Callbacks that are due.
@@ -349,8 +362,7 @@ impl Callbacks {
         }
     }
 
-    fn extend(&mut self, callback: Option<Callback>) {
-        let Some(callback) = callback else { return };
+    fn add(&mut self, callback: Callback) {
         *self = match std::mem::replace(self, Self::None) {
             Self::None => Self::One(callback),
             Self::One(first) => Self::Many(vec![first, callback]),
