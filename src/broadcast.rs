@@ -3,9 +3,11 @@
 use std::fmt;
 use std::ops::Deref;
 
+use crate::desk::{Begun, Desk};
 use crate::dispatcher::{Dispatcher, Entry};
 use crate::error::Failure;
-use crate::job::{Desk, Job};
+use crate::in_flight::KeyHash;
+use crate::job::Job;
 use crate::mail::Order;
 use crate::processor::Processor;
 use crate::promise::Promise;
@@ -67,7 +69,7 @@ impl<P: Processor> ProcessorService<P> {
                 line: Some(worker.id),
                 ..Terms::UNSHARED
             };
-            let entry = home.entry(worker.id, 0, terms, Origin::here());
+            let entry = home.entry(worker.id, KeyHash(0), terms, Origin::here());
             let question = Question {
                 entry: Arc::clone(&entry),
                 home: Arc::clone(&home),
@@ -164,7 +166,7 @@ where
             home,
             record: Arc::clone(&record),
         });
-        Job::new(entry, place, desk).process(|_, _| function(processor));
+        Job::new(Begun { entry, place }, desk).process(|_, _| function(processor));
         !record.is_spoilt()
     }
 

@@ -1,9 +1,4 @@
 //! Where callers and workers meet: who joins, who leads, who is queued, and how every run ends.
-//!
-//! A run ends in one order, whoever ends it: **remove, settle, notify**. Its entry leaves the in-flight table (or
-//! is left there to be shared on, see [`Share::WhileHeld`]), the outcome is written and counted, the last pointer
-//! to the run is let go, and only then is anybody woken. So whoever sees an outcome and queues the same request
-//! gets a new run, and whoever was woken by one can have its output for himself.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -12,12 +7,12 @@ use std::time::{Duration, Instant};
 use ahash::RandomState;
 
 use crate::blocking::block_until;
-use crate::counters::{Counters, Tally};
+use crate::counters::Counters;
 use crate::current::{self, ServiceId};
 use crate::error::{Failure, QueueError};
 use crate::held::{HeldPlace, HeldRequest};
 use crate::idle::Idleness;
-use crate::in_flight::{Admission, Found, InFlight};
+use crate::in_flight::{Admission, Found, InFlight, KeyHash};
 use crate::observer::Observer;
 use crate::panic::discard;
 use crate::parked::Parked;
@@ -27,7 +22,7 @@ use crate::request_id::RequestId;
 use crate::room::{Place, Room};
 use crate::run::Run;
 use crate::share::Share;
-use crate::state::{Join, Reading, Ticket};
+use crate::state::{Join, Ticket};
 use crate::status::{WorkerId, WorkerStatus};
 use crate::subscribers::Told;
 use crate::sync::atomic::AtomicU32;
@@ -70,6 +65,18 @@ pub(crate) type Ticketed<R, T> = (Arc<Entry<R, T>>, Ticket);
 
 /// The same, for whoever does not want to keep it.
 pub(crate) type WeaklyTicketed<R, T> = (Weak<Entry<R, T>>, Ticket);
+
+/// Takes a ticket for a run. Otherwise: whether the run is over.
+fn join<R, T>(entry: &Entry<R, T>) -> Result<Ticket, bool> {
+    match entry.run.join() {
+        Join::Joined(ticket) => {
+            // Under the shard's lock, so that whoever drops the last promise sees this one.
+            entry.hold();
+            Ok(ticket)
+        }
+        refusal => Err(refusal == Join::Over),
+    }
+}
 
 impl<R, T> Dispatcher<R, T>
 where
@@ -118,7 +125,7 @@ where
         if !self.queue.is_open() && (!current::is_inside(self.id) || self.queue.is_closed()) {
             return Err(QueueError::Stopped(request));
         }
-        let hash = self.hasher.hash_one(&request);
+        let hash = KeyHash::of(self.hasher.hash_one(&request));
         let mut place = Place::new(self.room.as_ref());
         let mut origin = Some(Origin::here());
         loop {
@@ -145,7 +152,7 @@ where
 
     /// A run that has ended before it began, for a request that was refused.
     pub(crate) fn stopped(self: &Arc<Self>, request: R) -> Ticketed<R, T> {
-        let entry = self.entry(request, 0, Terms::UNSHARED, Origin::here());
+        let entry = self.entry(request, KeyHash(0), Terms::UNSHARED, Origin::here());
         entry.run.state_word().withdraw();
         entry.run.settle(Err(Failure::Stopped));
         let told = entry.run.close();
@@ -156,7 +163,7 @@ where
     fn admit(
         self: &Arc<Self>,
         request: R,
-        hash: u64,
+        hash: KeyHash,
         terms: Terms,
         origin: &mut Option<Origin>,
         place: &mut Place<'_>,
@@ -176,22 +183,23 @@ where
         )
     }
 
-    fn join(&self, found: &Arc<Entry<R, T>>) -> Found<Ticketed<R, T>> {
-        let join = |entry: &Arc<Entry<R, T>>| match entry.run.join() {
-            Join::Joined(ticket) => {
-                // Under the shard's lock, so that whoever drops the last promise sees this one.
-                entry.hold();
-                Found::Joined((Arc::clone(entry), ticket))
-            }
-            Join::Cancelled => Found::Keep,
-            Join::Over => Found::Replace,
+    fn join(&self, found: Arc<Entry<R, T>>) -> Found<Entry<R, T>, Ticketed<R, T>> {
+        // One that has ended may stand in the table for a while.
+        if self.share == Share::InFlight && found.run.is_settled() {
+            return Found::Replace(found);
+        }
+        let is_over = match join(&found) {
+            Ok(ticket) => return Found::Joined((found, ticket), None),
+            Err(is_over) => is_over,
         };
-        match join(found) {
-            Found::Joined(joined) => Found::Joined(joined),
-            refused => match self.parked.behind(found, join) {
-                Some(Found::Joined(joined)) => Found::Joined(joined),
-                _ => refused,
-            },
+        let joined = self.parked.behind(&found, |next| {
+            let ticket = join(next).ok()?;
+            Some((Arc::clone(next), ticket))
+        });
+        match joined.flatten() {
+            Some(joined) => Found::Joined(joined, Some(found)),
+            None if is_over => Found::Replace(found),
+            None => Found::Keep(found),
         }
     }
 
@@ -207,7 +215,7 @@ where
     pub(crate) fn entry(
         self: &Arc<Self>,
         request: R,
-        hash: u64,
+        hash: KeyHash,
         terms: Terms,
         origin: Origin,
     ) -> Arc<Entry<R, T>> {
@@ -244,20 +252,14 @@ where
             return Ok((entry, Ticket::FIRST));
         }
         self.give_back_place();
-        drop(self.in_flight.retire(&entry, || None));
+        self.in_flight.retire(&entry, || None);
         match Arc::try_unwrap(entry) {
             Ok(entry) => {
                 self.observer.refused();
                 Err(QueueError::Stopped(entry.run.into_outcome().0))
             }
             Err(entry) => {
-                self.settle(
-                    Arc::clone(&entry),
-                    Err(Failure::Stopped),
-                    false,
-                    Tally::Stopped,
-                    None,
-                );
+                self.end_withdrawn(Arc::clone(&entry), Failure::Stopped, None);
                 Ok((entry, Ticket::FIRST))
             }
         }
@@ -272,7 +274,7 @@ where
         since: u64,
         waited: u64,
     ) -> Option<HeldPlace> {
-        worker.note_hash(entry.run.hash());
+        worker.note_hash(entry.run.hash().0);
         // Noted before it is begun, so that whoever gives the worker up finds it.
         let place = worker.held.hold(HeldRequest {
             id: entry.id,
@@ -316,120 +318,6 @@ where
     pub(crate) fn is_failure(&self, output: &T) -> bool {
         // The user's code: one that panics has not said so.
         crate::panic::catch(|| (self.is_failure)(output)).unwrap_or(false)
-    }
-
-    /// Ends a run that a worker had. `ended`: what its last step was made from.
-    pub(crate) fn end_running(
-        &self,
-        entry: Arc<Entry<R, T>>,
-        ended: Reading,
-        outcome: Result<T, Failure>,
-        tally: Tally<'_>,
-    ) {
-        self.settle(entry, outcome, ended.is_cancelled(), tally, None);
-    }
-
-    /// Ends a run that was withdrawn from the queue.
-    pub(crate) fn end_queued(&self, entry: Arc<Entry<R, T>>, failure: Failure) {
-        let tally = match failure {
-            Failure::Aborted => Tally::Aborted,
-            Failure::WorkerLost => Tally::WorkerLost(None),
-            _ => Tally::Stopped,
-        };
-        let unqueued = self.queue.remove(&entry, self.observer.is_on());
-        let waited = match unqueued {
-            Some((_, came)) => came.map(|came| came.elapsed()),
-            // Whoever is in the queue is not parked.
-            None => {
-                drop(self.parked.remove(&entry));
-                None
-            }
-        };
-        self.give_back_place();
-        self.settle(entry, Err(failure), false, tally, waited);
-    }
-
-    /// Remove, settle, notify. `was_left`: everybody left the run while it ran, so that another one may wait
-    /// for its end. `waited`: how long it did, if it never began and that is known.
-    fn settle(
-        &self,
-        entry: Arc<Entry<R, T>>,
-        outcome: Result<T, Failure>,
-        was_left: bool,
-        tally: Tally<'_>,
-        waited: Option<Duration>,
-    ) {
-        // A processor that was told that nobody wants the output may have given up.
-        let keeps = self.share == Share::WhileHeld && tally.is_success() && !was_left;
-        let next = self.leave_table(&entry, was_left, keeps);
-        if self.observer.is_on() {
-            // Before anybody can see the outcome, so that who has seen it finds the event.
-            self.observe(&entry, tally, waited);
-        }
-        entry.run.settle(outcome);
-        self.counters.count(tally);
-        let told = entry.run.close();
-        if keeps {
-            drop(self.in_flight.remove_if(&entry, || entry.holders() == 0));
-        }
-        // If all promises are gone, the user's values are dropped here.
-        discard(entry);
-        if let Some(next) = next {
-            self.queue_next(next);
-        }
-        self.notify(told);
-    }
-
-    fn observe(&self, entry: &Entry<R, T>, tally: Tally<'_>, waited: Option<Duration>) {
-        let outcome = tally.outcome();
-        let ran = self
-            .observer
-            .settled(entry.id, outcome, tally.worker(), waited);
-        entry.trace.settle(entry.id, outcome, ran);
-    }
-
-    /// Makes room for the next run of the same key: for the one that waits, which is given back, or for any.
-    fn leave_table(
-        &self,
-        entry: &Arc<Entry<R, T>>,
-        was_left: bool,
-        keeps: bool,
-    ) -> Option<Arc<Entry<R, T>>> {
-        if keeps {
-            return None;
-        }
-        let mut parked = None;
-        let mut is_next = false;
-        let removed = self.in_flight.retire(entry, || {
-            if was_left {
-                parked = self.parked.take_behind(entry);
-            }
-            // One that was withdrawn is being ended by whoever did that.
-            let next = parked.as_ref().filter(|next| next.run.is_queued());
-            is_next = next.is_some();
-            next.cloned()
-        });
-        // `entry` is held by the caller: this is never its last pointer. What was parked may be at its last, and is
-        // dropped here, where no lock is held.
-        drop(removed);
-        parked.filter(|_| is_next)
-    }
-
-    fn queue_next(&self, next: Arc<Entry<R, T>>) {
-        if let Err(refused) = self.queue.push_accepted(next)
-            && refused.run.state_word().withdraw()
-        {
-            self.end_queued(refused, Failure::Stopped);
-        }
-    }
-
-    /// Tells subscribers, with no lock held.
-    pub(crate) fn notify(&self, told: Told) {
-        let callbacks = told.wake();
-        if !callbacks.is_empty() {
-            let panics = current::in_callback(self.id, || callbacks.call());
-            self.counters.callbacks_panicked(panics);
-        }
     }
 
     pub(crate) fn give_back_place(&self) {

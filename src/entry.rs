@@ -6,9 +6,10 @@ use crate::blocking::block_on;
 use crate::current;
 use crate::dispatcher::Entry;
 use crate::error::Failure;
-use crate::in_flight::Hashed;
+use crate::in_flight::{KeyHash, Keyed};
 use crate::lane::Placed;
 use crate::lanes::Assigned;
+use crate::request_id::RequestId;
 use crate::run::Left;
 use crate::share::Share;
 use crate::state::{Abort, Ticket};
@@ -85,14 +86,18 @@ impl<R, T> Entry<R, T> {
         // whoever comes second to that lock sees what the other did.
         if self.holders.fetch_sub(1, Ordering::AcqRel) == 1 {
             let is_over = || self.holders() == 0 && self.run.is_settled();
-            drop(self.home.in_flight.remove_if(self, is_over));
+            self.home.in_flight.remove_if(self, is_over);
         }
     }
 }
 
-impl<R, T> Hashed for Entry<R, T> {
-    fn hash(&self) -> u64 {
+impl<R, T> Keyed for Entry<R, T> {
+    fn hash(&self) -> KeyHash {
         self.run.hash()
+    }
+
+    fn id(&self) -> RequestId {
+        self.id
     }
 }
 

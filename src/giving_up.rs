@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::counters::Tally;
 use crate::dispatcher::{Dispatcher, Entry};
 use crate::error::Failure;
+use crate::in_flight::KeyHash;
 use crate::lanes::Taken;
 use crate::record::WorkerRecord;
 use crate::state::Phase;
@@ -50,7 +51,7 @@ where
                 let id = entry.run.worker();
                 let worker = workers.iter().find(|worker| Some(worker.id) == id);
                 let tally = Tally::WorkerLost(worker.map(Arc::as_ref));
-                self.end_running(entry, ended, Err(Failure::WorkerLost), tally);
+                self.end_running(entry, ended, Err(Failure::WorkerLost), tally, None);
             }
         }
     }
@@ -60,7 +61,7 @@ where
         for entry in self.running_with(worker) {
             if let Some(ended) = entry.run.state_word().finish() {
                 let tally = Tally::WorkerLost(Some(worker));
-                self.end_running(entry, ended, Err(Failure::WorkerLost), tally);
+                self.end_running(entry, ended, Err(Failure::WorkerLost), tally, None);
             }
         }
     }
@@ -89,7 +90,7 @@ where
             0 => Vec::new(),
             1 => self
                 .in_flight
-                .find(worker.last_hash(), is_its)
+                .find(KeyHash(worker.last_hash()), is_its)
                 .into_iter()
                 .collect(),
             _ => self.in_flight.collect(is_its),

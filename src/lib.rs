@@ -103,6 +103,7 @@ mod pool;
 mod supervisor;
 
 mod context;
+mod desk;
 mod job;
 mod jobs;
 mod processor;
@@ -112,6 +113,7 @@ mod promise_future;
 mod promise_set;
 
 mod dispatcher;
+mod ending;
 mod entry;
 mod giving_up;
 
@@ -119,6 +121,7 @@ mod run;
 mod subscribers;
 
 mod counters;
+mod departures;
 mod idle;
 mod in_flight;
 mod inbox;

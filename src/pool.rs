@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use crate::blocking::{block_on, block_until};
 use crate::current::WorkerThread;
+use crate::desk::Desk;
 use crate::dispatcher::Dispatcher;
 use crate::error::{Failure, StartError};
-use crate::job::Desk;
 use crate::mail::{Mail, Order};
 use crate::processor::Processor;
 use crate::record::WorkerRecord;

@@ -64,9 +64,7 @@ pub trait Processor: Sized + 'static {
     /// that is dropped settles its promise with [`Failure::WorkerLost`](crate::Failure::WorkerLost).
     #[doc(alias = "concurrentJobs")]
     fn run(&mut self, jobs: &mut Jobs<Self::Request, Self::Output>) {
-        while let Some(job) = jobs.next() {
-            job.process(|request, context| self.process(request, context));
-        }
+        jobs.process_each(|request, context| self.process(request, context));
     }
 
     /// Whether an output is a failure. Such outputs are counted apart, and are not shared once they have settled

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::hash::Hash;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -61,24 +62,25 @@ struct Member<R, T> {
     key: ShortKey,
 }
 
-/// The serial number of a subscription, in 32 bits.
+/// One more than the serial number of a subscription, in 32 bits, and never zero: so a free place among the members
+/// is told from a taken one without a word for that.
 #[derive(Clone, Copy)]
-struct ShortKey(u32);
+struct ShortKey(NonZeroU32);
 
 impl ShortKey {
     /// The promise was settled when it came. Also for numbers that are too large for this: such a subscription stays
     /// until its run settles, and what is announced then is announced to nobody.
-    const NONE: Self = Self(u32::MAX);
+    const NONE: Self = Self(NonZeroU32::MAX);
 
     fn serial(self) -> Option<u64> {
-        (self.0 != u32::MAX).then_some(u64::from(self.0))
+        (self.0 != NonZeroU32::MAX).then_some(u64::from(self.0.get()) - 1)
     }
 }
 
 impl From<Option<Key>> for ShortKey {
     fn from(key: Option<Key>) -> Self {
-        let serial = key.and_then(|key| u32::try_from(key.serial()).ok());
-        serial.map_or(Self::NONE, Self)
+        let number = key.and_then(|key| u32::try_from(key.serial() + 1).ok());
+        number.and_then(NonZeroU32::new).map_or(Self::NONE, Self)
     }
 }
 

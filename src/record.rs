@@ -11,7 +11,7 @@ use crate::figures;
 use crate::held::Held;
 use crate::status::{RequestStatus, WorkerId, WorkerState, WorkerStatus};
 use crate::sync::Arc;
-use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// One worker's record.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ struct Figures {
     /// Whether it was given up, with all it has.
     is_lost: AtomicBool,
     /// The hash of the request that it began last.
-    last_hash: AtomicU64,
+    last_hash: AtomicU32,
 }
 
 /// Bits of `Figures::called`.
@@ -243,12 +243,12 @@ impl WorkerRecord {
 
     /// The worker is about to begin a request with this hash.
     #[inline]
-    pub(crate) fn note_hash(&self, hash: u64) {
+    pub(crate) fn note_hash(&self, hash: u32) {
         // ORDERING: the step of the run's state word, which comes next, releases it.
         self.figures.last_hash.store(hash, Ordering::Relaxed);
     }
 
-    pub(crate) fn last_hash(&self) -> u64 {
+    pub(crate) fn last_hash(&self) -> u32 {
         self.figures.last_hash.load(Ordering::Acquire)
     }
 

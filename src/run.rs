@@ -15,6 +15,7 @@
 //! the same mutex, so the same holds for him.
 
 use crate::error::Failure;
+use crate::in_flight::KeyHash;
 use crate::lane::Placed;
 use crate::lanes::Assigned;
 use crate::state::{Join, Leave, Phase, Reading, State, StateWord, Ticket};
@@ -26,7 +27,7 @@ use crate::sync::{Mutex, OnceLock};
 /// The run.
 pub(crate) struct Run<R, T> {
     request: R,
-    hash: u64,
+    hash: KeyHash,
     state: StateWord,
     /// The number of the worker that began it; before that, of the first of the line of workers that it was
     /// assigned to.
@@ -53,7 +54,7 @@ pub(crate) enum Left {
 
 impl<R, T> Run<R, T> {
     /// A queued run. `is_shared`: whether equal requests may join it. `line`: the workers it is assigned to.
-    pub(crate) fn new(request: R, hash: u64, is_shared: bool, line: Option<WorkerId>) -> Self {
+    pub(crate) fn new(request: R, hash: KeyHash, is_shared: bool, line: Option<WorkerId>) -> Self {
         Self {
             request,
             hash,
@@ -69,7 +70,7 @@ impl<R, T> Run<R, T> {
         &self.request
     }
 
-    pub(crate) fn hash(&self) -> u64 {
+    pub(crate) fn hash(&self) -> KeyHash {
         self.hash
     }
 

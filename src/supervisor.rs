@@ -11,8 +11,8 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use crate::blocking::block_until;
+use crate::desk::Desk;
 use crate::error::{FactoryError, Failure, StartError};
-use crate::job::Desk;
 use crate::jobs::Jobs;
 use crate::mail::Mail;
 use crate::panic::{catch, discard};
