@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
+use crate::caller::Caller;
 use crate::desk::{Begun, Desk};
 use crate::dispatcher::{Dispatcher, Entry};
 use crate::error::Failure;
@@ -17,7 +18,6 @@ use crate::state::Ticket;
 use crate::status::WorkerId;
 use crate::sync::Arc;
 use crate::terms::Terms;
-use crate::trace::Origin;
 
 /// Closures on processors.
 impl<P: Processor> ProcessorService<P> {
@@ -69,7 +69,7 @@ impl<P: Processor> ProcessorService<P> {
                 line: Some(worker.id),
                 ..Terms::UNSHARED
             };
-            let entry = home.entry(worker.id, KeyHash(0), terms, Origin::here());
+            let entry = home.entry(worker.id, KeyHash(0), terms, Caller::here());
             let question = Question {
                 entry: Arc::clone(&entry),
                 home: Arc::clone(&home),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use ahash::RandomState;
 
 use crate::blocking::block_until;
+use crate::caller::Caller;
 use crate::counters::Counters;
 use crate::current::{self, ServiceId};
 use crate::error::{Failure, QueueError};
@@ -24,11 +25,11 @@ use crate::run::Run;
 use crate::share::Share;
 use crate::state::{Join, Ticket};
 use crate::status::{WorkerId, WorkerStatus};
-use crate::subscribers::Told;
+use crate::subscribers::{Subscriber, Subscribers, Told};
 use crate::sync::atomic::AtomicU32;
 use crate::sync::{Arc, Mutex, Weak};
 use crate::terms::Terms;
-use crate::trace::{Origin, Trace};
+use crate::trace::Trace;
 
 /// A run, and where it belongs.
 pub(crate) struct Entry<R, T> {
@@ -119,6 +120,16 @@ where
     /// Queues a request, or joins it to an equal one.
     pub(crate) fn queue(
         self: &Arc<Self>,
+        request: R,
+        terms: Terms,
+    ) -> Result<Ticketed<R, T>, QueueError<R>> {
+        self.queue_for(Caller::here(), request, terms)
+    }
+
+    /// The same. Where the ticket is the first, there is a new run, and it has the caller's subscriber.
+    pub(crate) fn queue_for<S: Into<Option<Subscriber>>>(
+        self: &Arc<Self>,
+        caller: Caller<S>,
         mut request: R,
         terms: Terms,
     ) -> Result<Ticketed<R, T>, QueueError<R>> {
@@ -127,11 +138,11 @@ where
         }
         let hash = KeyHash::of(self.hasher.hash_one(&request));
         let mut place = Place::new(self.room.as_ref());
-        let mut origin = Some(Origin::here());
+        let mut caller = Some(caller);
         loop {
-            match self.admit(request, hash, terms, &mut origin, &mut place) {
+            match self.admit(request, hash, terms, &mut caller, &mut place) {
                 Admission::Joined(ticketed, duplicate) => {
-                    self.joined(&ticketed.0, origin);
+                    self.joined(&ticketed.0, caller);
                     // A panic in its `Drop` would lose the ticket.
                     discard(duplicate);
                     return Ok(ticketed);
@@ -152,7 +163,7 @@ where
 
     /// A run that has ended before it began, for a request that was refused.
     pub(crate) fn stopped(self: &Arc<Self>, request: R) -> Ticketed<R, T> {
-        let entry = self.entry(request, KeyHash(0), Terms::UNSHARED, Origin::here());
+        let entry = self.entry(request, KeyHash(0), Terms::UNSHARED, Caller::here());
         entry.run.state_word().withdraw();
         entry.run.settle(Err(Failure::Stopped));
         let told = entry.run.close();
@@ -160,12 +171,12 @@ where
         (entry, Ticket::FIRST)
     }
 
-    fn admit(
+    fn admit<S: Into<Option<Subscriber>>>(
         self: &Arc<Self>,
         request: R,
         hash: KeyHash,
         terms: Terms,
-        origin: &mut Option<Origin>,
+        caller: &mut Option<Caller<S>>,
         place: &mut Place<'_>,
     ) -> Admission<Entry<R, T>, R, Ticketed<R, T>> {
         self.in_flight.join_or_lead(
@@ -175,8 +186,8 @@ where
                 terms.is_shared && entry.run.reading().is_listed() && entry.run.request() == request
             },
             |found| self.join(found),
-            |request| match origin.take_if(|_| place.try_take()) {
-                Some(origin) => Ok(self.entry(request, hash, terms, origin)),
+            |request| match caller.take_if(|_| place.try_take()) {
+                Some(caller) => Ok(self.entry(request, hash, terms, caller)),
                 None => Err(request),
             },
             |running, mine| self.parked.park(running, Arc::clone(mine)),
@@ -204,25 +215,26 @@ where
     }
 
     /// Another caller shares a run.
-    fn joined(&self, entry: &Arc<Entry<R, T>>, origin: Option<Origin>) {
+    fn joined<S>(&self, entry: &Arc<Entry<R, T>>, caller: Option<Caller<S>>) {
         self.counters.coalesced();
         self.observer.coalesced();
-        if let Some(origin) = origin {
-            entry.trace.join(entry.id, origin);
+        if let Some(caller) = caller {
+            entry.trace.join(entry.id, caller.origin);
         }
     }
 
-    pub(crate) fn entry(
+    pub(crate) fn entry<S: Into<Option<Subscriber>>>(
         self: &Arc<Self>,
         request: R,
         hash: KeyHash,
         terms: Terms,
-        origin: Origin,
+        caller: Caller<S>,
     ) -> Arc<Entry<R, T>> {
+        let subscribers = Subscribers::of(caller.subscriber.into());
         Arc::new(Entry {
             id: RequestId::new(),
-            run: Run::new(request, hash, terms.is_shared, terms.line),
-            trace: Trace::new(origin),
+            run: Run::new(request, hash, terms, subscribers),
+            trace: Trace::new(caller.origin),
             home: Arc::clone(self),
             holders: AtomicU32::new(1),
         })

@@ -4,12 +4,15 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::blocking::deadline_after;
+use crate::caller::Caller;
 use crate::dispatcher::Dispatcher;
 use crate::error::QueueError;
 use crate::processor::Processor;
 use crate::promise::Promise;
 use crate::promise_set::PromiseSet;
 use crate::room::Patience;
+use crate::state::Ticket;
+use crate::subscribers::Subscriber;
 use crate::sync::Arc;
 use crate::terms::Terms;
 
@@ -63,10 +66,11 @@ impl<P: Processor> Handle<P> {
         requests: impl IntoIterator<Item = P::Request>,
     ) -> PromiseSetOf<P> {
         // One by one: the input may wait for what the requests before led to.
-        requests
-            .into_iter()
-            .map(|request| self.queue_request(request))
-            .collect()
+        let mut set = PromiseSet::new();
+        for request in requests {
+            set.insert_told(|member| self.queue_telling(member, request));
+        }
+        set
     }
 
     /// As [`ProcessorService::queue_unshared`](crate::ProcessorService::queue_unshared).
@@ -113,6 +117,18 @@ impl<P: Processor> Handle<P> {
             ..Terms::USUAL
         };
         self.home.queue(request, terms).map(Promise::new)
+    }
+
+    /// Queues a request, and says whether `subscriber` is told of its outcome, as it is where the run is a new one.
+    fn queue_telling(&self, subscriber: Subscriber, request: P::Request) -> (PromiseOf<P>, bool) {
+        let caller = Caller::telling(subscriber);
+        match self.home.queue_for(caller, request, Terms::USUAL) {
+            Ok((entry, ticket)) => (Promise::new((entry, ticket)), ticket == Ticket::FIRST),
+            Err(refused) => {
+                let stopped = self.home.stopped(refused.into_request());
+                (Promise::new(stopped), false)
+            }
+        }
     }
 
     fn queue(&self, request: P::Request, terms: Terms) -> PromiseOf<P> {

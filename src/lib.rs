@@ -117,6 +117,7 @@ mod ending;
 mod entry;
 mod giving_up;
 
+mod caller;
 mod run;
 mod subscribers;
 

@@ -17,7 +17,8 @@ use slab::Slab;
 use crate::blocking::{block_until, deadline_after};
 use crate::promise::Promise;
 use crate::ready::{Announcer, Ready};
-use crate::subscribers::Key;
+use crate::state::Ticket;
+use crate::subscribers::{Key, Subscriber};
 use crate::sync::{Arc, Mutex};
 
 /// Promises, to be had in the order in which they settle.
@@ -71,6 +72,8 @@ impl ShortKey {
     /// The promise was settled when it came. Also for numbers that are too large for this: such a subscription stays
     /// until its run settles, and what is announced then is announced to nobody.
     const NONE: Self = Self(NonZeroU32::MAX);
+    /// The first subscriber of a run.
+    const FIRST: Self = Self(NonZeroU32::MIN);
 
     fn serial(self) -> Option<u64> {
         (self.0 != NonZeroU32::MAX).then_some(u64::from(self.0.get()) - 1)
@@ -103,8 +106,7 @@ impl<R, T> PromiseSet<R, T> {
         // LOCK: held until the member is in, so that whoever is told of it finds it. The run's own lock is taken
         // inside; nobody takes them the other way round.
         let mut members = self.members.lock();
-        let number =
-            u32::try_from(members.all.vacant_key()).expect("a set holds at most 2^32 promises");
+        let number = members.next_number();
         let key = promise.announce_to(members.announcer(&self.ready), number);
         let is_settled = key.is_none();
         let key = key.into();
@@ -112,6 +114,28 @@ impl<R, T> PromiseSet<R, T> {
         drop(members);
         if is_settled {
             self.ready.announce([number]);
+        }
+    }
+
+    /// Adds the promise that `queue` gives, and whether its run tells the set already, by the subscriber that `queue`
+    /// was given.
+    pub(crate) fn insert_told(
+        &mut self,
+        queue: impl FnOnce(Subscriber) -> (Promise<R, T>, bool),
+    ) {
+        let members = self.members.get_mut();
+        let number = members.next_number();
+        let (promise, is_told) = queue(Subscriber::Member {
+            ticket: Ticket::FIRST,
+            key: number,
+            announcer: Arc::clone(members.announcer(&self.ready)),
+        });
+        if is_told {
+            // Nobody can have looked for it, for the set is this caller's alone.
+            let key = ShortKey::FIRST;
+            members.all.insert(Member { promise, key });
+        } else {
+            self.insert(promise);
         }
     }
 
@@ -244,6 +268,11 @@ impl<R, T> Members<R, T> {
             announcer: None,
             announcer_left: 0,
         }
+    }
+
+    /// The number of the next member.
+    fn next_number(&self) -> u32 {
+        u32::try_from(self.all.vacant_key()).expect("a set holds at most 2^32 promises")
     }
 
     /// What the next member tells when it settles.

@@ -23,6 +23,7 @@ use crate::status::WorkerId;
 use crate::subscribers::{Key, Subscriber, Subscribers, Told};
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Mutex, OnceLock};
+use crate::terms::Terms;
 
 /// The run.
 pub(crate) struct Run<R, T> {
@@ -53,16 +54,16 @@ pub(crate) enum Left {
 }
 
 impl<R, T> Run<R, T> {
-    /// A queued run. `is_shared`: whether equal requests may join it. `line`: the workers it is assigned to.
-    pub(crate) fn new(request: R, hash: KeyHash, is_shared: bool, line: Option<WorkerId>) -> Self {
+    /// A queued run, and who is told of its outcome already.
+    pub(crate) fn new(request: R, hash: KeyHash, terms: Terms, subscribers: Subscribers) -> Self {
         Self {
             request,
             hash,
-            state: StateWord::new(is_shared),
-            worker: AtomicU32::new(line.map_or(NO_WORKER, |line| line.0)),
+            state: StateWord::new(terms.is_shared),
+            worker: AtomicU32::new(terms.line.map_or(NO_WORKER, |line| line.0)),
             position: AtomicU32::new(0),
             outcome: OnceLock::new(),
-            subscribers: Mutex::new(Subscribers::new()),
+            subscribers: Mutex::new(subscribers),
         }
     }
 

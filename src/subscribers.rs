@@ -85,8 +85,9 @@ enum Kept {
 const FEW: usize = 16;
 
 impl Subscribers {
-    pub(crate) const fn new() -> Self {
-        Self(List::Empty)
+    /// Nobody, or one, whose serial number is 0.
+    pub(crate) fn of(first: Option<Subscriber>) -> Self {
+        Self(first.map_or(List::Empty, List::One))
     }
 
     /// Adds one. It comes back if there is nothing to wait for: the run has settled, or its caller has left.
@@ -396,7 +397,7 @@ mod tests {
     fn few_and_many_are_told_in_the_order_of_subscription() {
         for n in [0, 1, 2, 16, 17, 100] {
             let log = Arc::new(Mutex::new(Vec::new()));
-            let mut subscribers = Subscribers::new();
+            let mut subscribers = Subscribers::of(None);
             for mark in 0..n {
                 assert!(
                     subscribers
@@ -414,7 +415,7 @@ mod tests {
     fn who_leaves_takes_exactly_his_own_subscribers_along() {
         for n in [3, 40] {
             let log = Arc::new(Mutex::new(Vec::new()));
-            let mut subscribers = Subscribers::new();
+            let mut subscribers = Subscribers::of(None);
             for mark in 0..n {
                 assert!(
                     subscribers
@@ -438,7 +439,7 @@ mod tests {
     fn a_subscriber_that_is_removed_is_not_told() {
         for n in [1, 2, 30] {
             let log = Arc::new(Mutex::new(Vec::new()));
-            let mut subscribers = Subscribers::new();
+            let mut subscribers = Subscribers::of(None);
             let keys: Vec<_> = (0..n)
                 .filter_map(|mark| subscribers.subscribe(callback(&log, 0, mark)).ok())
                 .collect();

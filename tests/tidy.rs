@@ -61,7 +61,7 @@ const LAYERS: [&[&str]; 10] = [
     &["context", "desk", "job", "jobs", "processor"],
     &["promise", "promise_future", "promise_set"],
     &["dispatcher", "ending", "entry", "giving_up"],
-    &["run", "subscribers"],
+    &["caller", "run", "subscribers"],
     &[
         "counters",
         "departures",
