@@ -14,8 +14,8 @@ use crate::desk::{Begun, Desk};
 use crate::dispatcher::Entry;
 use crate::error::Failure;
 use crate::figures;
+use crate::hand::{Hand, Taken};
 use crate::job::Job;
-use crate::lanes::Taken;
 use crate::pace::Pace;
 use crate::panic::discard;
 use crate::queue_state::Popped;
@@ -38,6 +38,8 @@ where
     taken: u64,
     /// Of the requests that begin.
     pace: Pace,
+    /// What it has taken and not begun. `None`: it has not looked for it, or is not served.
+    hand: Option<Arc<Hand<Arc<Entry<R, T>>>>>,
     must_finish: bool,
     is_closed: bool,
     /// What this worker has ended and not taken out of the in-flight table; nothing, while it waits.
@@ -62,6 +64,7 @@ where
             desk,
             taken: 0,
             pace: Pace::default(),
+            hand: None,
             must_finish: false,
             is_closed: false,
             departures,
@@ -219,12 +222,7 @@ where
             return Look::Return;
         }
         loop {
-            let Desk { home, record } = &*self.desk;
-            let popped = match waker {
-                None => home.queue.pop(record),
-                Some(waker) => home.queue.pop_or_sleep(record, waker.clone()),
-            };
-            match popped {
+            match self.take_next(waker) {
                 Popped::Item(taken) => match self.start(taken) {
                     Some(begun) => return Look::Job(begun),
                     None => continue,
@@ -235,6 +233,29 @@ where
                 Popped::Closed => self.is_closed = true,
             }
             return Look::Return;
+        }
+    }
+
+    /// What this worker has in its hand, or what it finds in the queue.
+    fn take_next(&mut self, waker: Option<&Waker>) -> Popped<Arc<Entry<R, T>>> {
+        let Desk { home, record } = &*self.desk;
+        if self.hand.is_none() {
+            self.hand = home.queue.hand_of(record);
+        }
+        // One that is called has had its hand emptied, or is about to.
+        if !record.is_called()
+            && let Some(taken) = self.hand.as_ref().and_then(|hand| hand.take(record))
+        {
+            return Popped::Item(taken);
+        }
+        let most = if self.hand.is_some() {
+            self.pace.batch()
+        } else {
+            1
+        };
+        match waker {
+            None => home.queue.pop(record, most),
+            Some(waker) => home.queue.pop_or_sleep(record, most, waker.clone()),
         }
     }
 

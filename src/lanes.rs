@@ -1,11 +1,16 @@
-//! What waits: for any worker, in the inbox and then in a lane, and for each worker in a lane of its own.
+//! What waits: for any worker, in the inbox, then in a lane, then perhaps in a worker's hand; and for each worker in a
+//! lane of its own.
 //!
 //! A worker takes from its own lane and from the shared one in turn where both have something, so that neither
-//! starves. What was assigned to a worker that is told to leave moves to the head of the shared lane; what was
+//! starves. One whose jobs are short takes several of the shared lane into its hand. They go back to the head of that
+//! lane when another worker finds nothing else, or has come back for more twice while this one has not.
+//!
+//! What was assigned to a worker that is told to leave moves to the head of the shared lane; what was
 //! assigned to one that is given up stays, for the worker that takes its place.
 
 use std::time::Instant;
 
+use crate::hand::{Hand, Taken};
 use crate::inbox::Inbox;
 use crate::lane::{Lane, Placed};
 use crate::record::WorkerRecord;
@@ -30,6 +35,10 @@ pub(crate) struct Lanes<I> {
     seats: Vec<Seat<I>>,
     /// How many wait in lanes of their workers. None, as a rule, and then nobody looks there.
     assigned: usize,
+    /// How many hands may have something in them.
+    filled: usize,
+    /// Counts how often workers that use their hands came for more.
+    turns: u64,
 }
 
 /// A worker that is served.
@@ -39,10 +48,12 @@ struct Seat<I> {
     own: Lane<I>,
     /// Whether the worker's last one was from its own lane.
     took_own: bool,
+    hand: Arc<Hand<I>>,
+    /// Whether something was put into the hand. Somebody may have taken it since.
+    is_filled: bool,
+    /// The worker's last turn.
+    turn: u64,
 }
-
-/// An item that was taken, and when it came, as far as the lane knows.
-pub(crate) type Taken<I> = (I, Option<Instant>);
 
 impl<I: Assigned> Lanes<I> {
     pub(crate) fn new(inbox: Arc<Inbox<I>>) -> Self {
@@ -51,6 +62,8 @@ impl<I: Assigned> Lanes<I> {
             shared: Lane::new(),
             seats: Vec::new(),
             assigned: 0,
+            filled: 0,
+            turns: 0,
         }
     }
 
@@ -65,7 +78,7 @@ impl<I: Assigned> Lanes<I> {
 
     /// How many wait for whoever comes.
     pub(crate) fn shared_len(&self) -> usize {
-        self.shared.len() + self.inbox.len()
+        self.hands().map(Hand::len).sum::<usize>() + self.shared.len() + self.inbox.len()
     }
 
     /// Whether there is surely something for whoever comes; the inbox is not looked at.
@@ -104,21 +117,96 @@ impl<I: Assigned> Lanes<I> {
         Some(seat.worker.id)
     }
 
-    /// The next item for a worker.
-    pub(crate) fn pop(&mut self, id: WorkerId) -> Option<Taken<I>> {
+    /// The next item for a worker that has nothing in its hand, which is to have so many at most, with this one.
+    pub(crate) fn pop(&mut self, id: WorkerId, most: usize) -> Option<Taken<I>> {
         if self.shared.is_empty() {
             self.inbox.swap(&mut self.shared);
         }
-        if self.assigned > 0
-            && let Some(seat) = self.seats.iter_mut().find(|seat| seat.worker.id == id)
-        {
-            seat.took_own = !seat.own.is_empty() && (!seat.took_own || self.shared.is_empty());
-            if seat.took_own {
-                self.assigned -= 1;
-                return seat.own.pop();
+        if self.assigned == 0 && self.filled == 0 && most == 1 {
+            return self.shared.pop();
+        }
+        let Some(index) = self.seats.iter().position(|seat| seat.worker.id == id) else {
+            return self.shared.pop();
+        };
+        self.begin_turn(index);
+        let seat = &mut self.seats[index];
+        seat.took_own = !seat.own.is_empty() && (!seat.took_own || self.shared.is_empty());
+        if seat.took_own {
+            self.assigned -= 1;
+            return seat.own.pop();
+        }
+        let taken = self.shared.pop()?;
+        self.fill(index, most - 1);
+        Some(taken)
+    }
+
+    /// A worker comes for more: puts back what it has not begun, what has waited in another hand since before the last
+    /// time that it came, and all that is in hands where nothing else is left.
+    fn begin_turn(&mut self, index: usize) {
+        let before = self.seats[index].turn;
+        self.turns += 1;
+        self.seats[index].turn = self.turns;
+        if self.filled == 0 {
+            return;
+        }
+        let needs_all = self.shared.is_empty();
+        for other in 0..self.seats.len() {
+            let seat = &self.seats[other];
+            if needs_all || other == index || seat.turn < before {
+                self.empty_hand(other);
             }
         }
-        self.shared.pop()
+    }
+
+    /// Puts up to `n` items into a worker's hand, and fewer where others have to do as much.
+    fn fill(&mut self, index: usize, n: usize) {
+        let n = n.min(self.shared.len() / (2 * self.seats.len()));
+        if n > 0 {
+            let seat = &mut self.seats[index];
+            seat.hand.fill((0..n).map_while(|_| self.shared.pop()));
+            seat.is_filled = true;
+            self.filled += 1;
+        }
+    }
+
+    /// Puts back into the shared lane what is in a worker's hand. Gives how many items these are.
+    fn empty_hand(&mut self, index: usize) -> usize {
+        let seat = &mut self.seats[index];
+        if !seat.is_filled {
+            return 0;
+        }
+        seat.is_filled = false;
+        self.filled -= 1;
+        let items = seat.hand.drain();
+        let emptied = items.len();
+        for (item, came) in items.into_iter().rev() {
+            self.shared.push_front(item, came);
+        }
+        emptied
+    }
+
+    /// Puts back what is in all hands.
+    pub(crate) fn empty_hands(&mut self) {
+        (0..self.seats.len()).for_each(|index| _ = self.empty_hand(index));
+    }
+
+    /// The hand of a worker that is served.
+    pub(crate) fn hand_of(&self, id: WorkerId) -> Option<Arc<Hand<I>>> {
+        let mut seats = self.seats.iter();
+        let seat = seats.find(|seat| seat.worker.id == id)?;
+        Some(Arc::clone(&seat.hand))
+    }
+
+    /// The hands that may have something in them.
+    fn hands(&self) -> impl Iterator<Item = &Hand<I>> {
+        // As a rule there are none, and then nobody looks for them.
+        let seats = if self.filled > 0 {
+            &self.seats[..]
+        } else {
+            &[]
+        };
+        let filled = seats.iter().filter(|seat| seat.is_filled);
+        filled.map(|seat| &*seat.hand)
     }
 
     /// The next item that was assigned to a worker.
@@ -134,7 +222,9 @@ impl<I: Assigned> Lanes<I> {
     pub(crate) fn remove(&mut self, item: &I, wants_time: bool) -> Option<Taken<I>> {
         let Some(line) = item.line() else {
             let removed = self.shared.remove_timed(item, wants_time);
-            return removed.or_else(|| self.inbox.remove(item, wants_time));
+            return removed
+                .or_else(|| self.inbox.remove(item, wants_time))
+                .or_else(|| self.hands().find_map(|hand| hand.remove(item)));
         };
         let mut seats = self.seats.iter_mut();
         let seat = seats.find(|seat| seat.worker.line == line)?;
@@ -145,6 +235,7 @@ impl<I: Assigned> Lanes<I> {
 
     /// Takes everything out.
     pub(crate) fn drain(&mut self) -> Vec<I> {
+        self.empty_hands();
         let mut items = self.shared.drain();
         items.extend(self.inbox.drain());
         let own = self.seats.iter_mut().flat_map(|seat| seat.own.drain());
@@ -156,7 +247,8 @@ impl<I: Assigned> Lanes<I> {
     /// When the oldest of all items came.
     pub(crate) fn oldest(&self) -> Option<Instant> {
         let own = self.seats.iter().filter_map(|seat| seat.own.oldest());
-        own.chain(self.shared.oldest())
+        own.chain(self.hands().filter_map(Hand::oldest))
+            .chain(self.shared.oldest())
             .chain(self.inbox.oldest())
             .min()
     }
@@ -167,15 +259,24 @@ impl<I: Assigned> Lanes<I> {
             worker,
             own: Lane::new(),
             took_own: false,
+            hand: Arc::new(Hand::new()),
+            is_filled: false,
+            turn: 0,
         });
     }
 
     /// Serves `heir` in the place of a worker that was given up, with what was assigned to that one. False: it is
     /// not served.
     pub(crate) fn succeed(&mut self, lost: WorkerId, heir: Arc<WorkerRecord>) -> bool {
-        let mut seats = self.seats.iter_mut();
-        let seat = seats.find(|seat| seat.worker.id == lost);
-        seat.map(|seat| seat.worker = heir).is_some()
+        let Some(index) = self.seats.iter().position(|seat| seat.worker.id == lost) else {
+            return false;
+        };
+        self.empty_hand(index);
+        let seat = &mut self.seats[index];
+        seat.worker = heir;
+        // The lost worker still knows the old one.
+        seat.hand = Arc::new(Hand::new());
+        true
     }
 
     /// Serves a worker no longer. Gives how many items others may take now.
@@ -185,18 +286,18 @@ impl<I: Assigned> Lanes<I> {
         released
     }
 
-    /// Lets others take what was assigned to a worker. Gives how many items these are.
+    /// Lets others take what was assigned to a worker, and what it has in its hand. Gives how many items these are.
     pub(crate) fn release(&mut self, id: WorkerId) -> usize {
-        let mut seats = self.seats.iter_mut();
-        let Some(seat) = seats.find(|seat| seat.worker.id == id) else {
+        let Some(index) = self.seats.iter().position(|seat| seat.worker.id == id) else {
             return 0;
         };
+        let seat = &mut self.seats[index];
         let own = std::mem::replace(&mut seat.own, Lane::new());
         let released = own.len();
         own.iter().for_each(|item| item.release());
         self.assigned -= released;
         self.shared.prepend(own);
-        released
+        released + self.empty_hand(index)
     }
 
     /// The workers that are served, in the order in which they came.

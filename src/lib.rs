@@ -123,6 +123,7 @@ mod subscribers;
 
 mod counters;
 mod departures;
+mod hand;
 mod idle;
 mod in_flight;
 mod inbox;

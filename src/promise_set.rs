@@ -119,10 +119,7 @@ impl<R, T> PromiseSet<R, T> {
 
     /// Adds the promise that `queue` gives, and whether its run tells the set already, by the subscriber that `queue`
     /// was given.
-    pub(crate) fn insert_told(
-        &mut self,
-        queue: impl FnOnce(Subscriber) -> (Promise<R, T>, bool),
-    ) {
+    pub(crate) fn insert_told(&mut self, queue: impl FnOnce(Subscriber) -> (Promise<R, T>, bool)) {
         let members = self.members.get_mut();
         let number = members.next_number();
         let (promise, is_told) = queue(Subscriber::Member {

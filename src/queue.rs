@@ -14,9 +14,10 @@ use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
 
+use crate::hand::{Hand, Taken};
 use crate::idle::Idleness;
 use crate::inbox::{Gate, Inbox};
-use crate::lanes::{Assigned, Taken};
+use crate::lanes::Assigned;
 use crate::queue_state::{Popped, QueueState, QueueStatus};
 use crate::record::WorkerRecord;
 use crate::status::WorkerId;
@@ -118,10 +119,11 @@ impl<I: Assigned> Queue<I> {
         removed
     }
 
-    /// The next item for this worker.
-    pub(crate) fn pop(&self, worker: &WorkerRecord) -> Popped<I> {
+    /// The next item for this worker, which has nothing in its hand. `most`: how many it is to have at most, this one
+    /// and what it gets into its hand.
+    pub(crate) fn pop(&self, worker: &WorkerRecord, most: usize) -> Popped<I> {
         let mut state = self.state.lock();
-        let (popped, woken) = state.pop(worker);
+        let (popped, woken) = state.pop(worker, most);
         self.note_more(&state);
         drop(state);
         wake_all(woken);
@@ -129,9 +131,14 @@ impl<I: Assigned> Queue<I> {
     }
 
     /// The next item for this worker, or a place among the sleepers.
-    pub(crate) fn pop_or_sleep(&self, worker: &WorkerRecord, waker: Waker) -> Popped<I> {
+    pub(crate) fn pop_or_sleep(
+        &self,
+        worker: &WorkerRecord,
+        most: usize,
+        waker: Waker,
+    ) -> Popped<I> {
         let mut state = self.state.lock();
-        let (popped, woken, unused) = state.pop_or_sleep(worker, waker);
+        let (popped, woken, unused) = state.pop_or_sleep(worker, most, waker);
         self.note_more(&state);
         drop(state);
         drop(unused);
@@ -183,7 +190,7 @@ impl<I: Assigned> Queue<I> {
         state.note_calls();
         let is_over = state.gate() == Gate::Closed || worker.is_retired();
         let (popped, woken) = if is_over || state.is_hopeless() {
-            state.pop(worker)
+            state.pop(worker, 1)
         } else if is_hopeless && !state.is_paused() {
             // What only this worker could do, nobody can.
             (
@@ -389,6 +396,11 @@ impl<I: Assigned> Queue<I> {
         drop(state);
         drop(unused);
         wake_all(woken);
+    }
+
+    /// The hand of a worker that is served.
+    pub(crate) fn hand_of(&self, worker: &WorkerRecord) -> Option<Arc<Hand<I>>> {
+        self.state.lock().lanes.hand_of(worker.id)
     }
 
     /// The workers that are served, in the order in which they came.

@@ -5,9 +5,10 @@
 use std::task::Waker;
 use std::time::Instant;
 
+use crate::hand::Taken;
 use crate::idle::{IdleWatchers, Idleness};
 use crate::inbox::{Gate, Inbox};
-use crate::lanes::{Assigned, Lanes, Taken};
+use crate::lanes::{Assigned, Lanes};
 use crate::record::WorkerRecord;
 use crate::sleepers::Sleepers;
 use crate::status::WorkerId;
@@ -85,6 +86,9 @@ impl<I: Assigned> QueueState<I> {
 
     pub(crate) fn set_paused(&mut self, is_paused: bool) {
         self.is_paused = is_paused;
+        if is_paused {
+            self.lanes.empty_hands();
+        }
         self.note_calls();
     }
 
@@ -104,14 +108,15 @@ impl<I: Assigned> QueueState<I> {
     pub(crate) fn pop_or_sleep(
         &mut self,
         worker: &WorkerRecord,
+        most: usize,
         waker: Waker,
     ) -> (Popped<I>, Vec<Waker>, Option<Waker>) {
-        let (mut popped, mut woken) = self.pop(worker);
+        let (mut popped, mut woken) = self.pop(worker, most);
         let mut unused = Some(waker);
         if let (Popped::Nothing, Some(waker)) = (&popped, unused.take()) {
             unused = self.sleepers.sleep(worker.id, waker);
             if self.note_calls() {
-                let (again, others) = self.pop(worker);
+                let (again, others) = self.pop(worker, most);
                 popped = again;
                 woken.extend(others);
             }
@@ -128,8 +133,9 @@ impl<I: Assigned> QueueState<I> {
         has_items || self.gate == Gate::Closed || worker.is_called()
     }
 
-    /// What a worker that looks for something finds, and who else is to be woken.
-    pub(crate) fn pop(&mut self, worker: &WorkerRecord) -> (Popped<I>, Vec<Waker>) {
+    /// What a worker that looks for something finds, and who else is to be woken. `most`: how many it is to have at
+    /// most, what it finds and what it gets into its hand.
+    pub(crate) fn pop(&mut self, worker: &WorkerRecord, most: usize) -> (Popped<I>, Vec<Waker>) {
         if worker.is_called() {
             let popped = if worker.is_retired() {
                 Popped::Closed
@@ -142,7 +148,7 @@ impl<I: Assigned> QueueState<I> {
         if self.is_paused {
             return (Popped::Nothing, Vec::new());
         }
-        let popped = self.hand(worker, |lanes| lanes.pop(worker.id));
+        let popped = self.hand(worker, |lanes| lanes.pop(worker.id, most));
         if matches!(popped, Popped::Item(_)) {
             return (popped, Vec::new());
         }

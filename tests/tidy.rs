@@ -65,6 +65,7 @@ const LAYERS: [&[&str]; 10] = [
     &[
         "counters",
         "departures",
+        "hand",
         "idle",
         "in_flight",
         "inbox",
