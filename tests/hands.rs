@@ -181,6 +181,21 @@ fn what_a_removed_worker_had_not_begun_is_done_by_others() {
 }
 
 #[test]
+fn what_the_last_worker_had_not_begun_waits_for_the_next_one() {
+    let stuck = Stuck::new();
+    let service = stuck.start(1, &[1000]);
+    let promises: Vec<_> = (0..2000).map(|n| service.queue_request(n)).collect();
+    service.resume();
+    stuck.gate.wait_for(1);
+    service.resize(0).unwrap();
+    stuck.gate.open();
+    assert!(promises[1000].wait().is_ok());
+    service.resize(1).unwrap();
+    assert!(promises.iter().all(|promise| promise.wait().is_ok()));
+    assert_eq!(stuck.begun(), (0..2000).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_shutdown_discards_what_a_worker_took_and_has_not_begun() {
     let stuck = Stuck::new();
     let service = stuck.start(1, &[1000]);
