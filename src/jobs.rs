@@ -39,12 +39,14 @@ where
     /// Of the requests that begin.
     pace: Pace,
     /// What it has taken and not begun. `None`: it has not looked for it, or is not served.
-    hand: Option<Arc<Hand<Arc<Entry<R, T>>>>>,
+    hand: Option<OwnHand<R, T>>,
     must_finish: bool,
     is_closed: bool,
     /// What this worker has ended and not taken out of the in-flight table; nothing, while it waits.
     departures: Departures<Entry<R, T>>,
 }
+
+type OwnHand<R, T> = Arc<Hand<Arc<Entry<R, T>>>>;
 
 /// What one look at the queue came to.
 enum Look<J> {

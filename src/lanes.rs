@@ -135,8 +135,11 @@ impl<I: Assigned> Lanes<I> {
             self.assigned -= 1;
             return seat.own.pop();
         }
+        let has_own = !seat.own.is_empty();
         let taken = self.shared.pop()?;
-        self.fill(index, most - 1);
+        if !has_own {
+            self.fill(index, most - 1);
+        }
         Some(taken)
     }
 
@@ -321,14 +324,16 @@ impl<I: Assigned> Lanes<I> {
     /// gone, or is about to leave, is for all; one for a worker that was given up waits for the next of its line.
     fn seat_to_fill(&mut self, item: &I) -> Option<&mut Seat<I>> {
         let line = item.line()?;
-        let mut seats = self.seats.iter_mut();
-        let seat = seats.find(|seat| {
+        let is_wanted = |seat: &Seat<I>| {
             seat.worker.line == line && (!seat.worker.is_retired() || seat.worker.is_lost())
-        });
-        match &seat {
-            Some(_) => self.assigned += 1,
-            None => item.release(),
-        }
-        seat
+        };
+        let Some(index) = self.seats.iter().position(is_wanted) else {
+            item.release();
+            return None;
+        };
+        self.assigned += 1;
+        // From now on it takes turns between its own lane and the shared one.
+        self.empty_hand(index);
+        Some(&mut self.seats[index])
     }
 }

@@ -222,3 +222,19 @@ fn whoever_waits_for_idleness_waits_for_what_workers_took() {
         assert!(promises.iter().all(|promise| promise.is_settled()));
     }
 }
+
+#[test]
+fn what_is_assigned_does_not_wait_behind_what_a_worker_took() {
+    let stuck = Stuck::new();
+    let service = stuck.start(1, &[1000]);
+    let promises = service.queue_requests(0..2000);
+    service.resume();
+    stuck.gate.wait_for(1);
+    let worker = service.worker_named("worker-0").unwrap();
+    let assigned = [7000, 7001].map(|n| worker.assign(n));
+    stuck.gate.open();
+    assert!(assigned.iter().all(|promise| promise.wait().is_ok()));
+    service.stop();
+    assert_eq!(stuck.begun()[1001..1004], [7000, 1001, 7001]);
+    drop(promises);
+}
