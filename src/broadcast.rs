@@ -172,7 +172,7 @@ where
 
     fn give_up(self: Box<Self>, failure: Failure) {
         if self.entry.run.state_word().withdraw() {
-            self.home.end_queued(self.entry, failure);
+            self.home.end_queued(&self.entry, failure);
         }
     }
 }

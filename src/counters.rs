@@ -1,7 +1,5 @@
 //! What a service counts beside its workers' own records.
 
-use crossbeam_utils::CachePadded;
-
 use crate::event::Outcome;
 use crate::record::{Ending, WorkerRecord};
 use crate::status::{Settled, WorkerId};
@@ -11,8 +9,6 @@ use crate::sync::{Arc, Mutex};
 /// ORDERING: relaxed throughout; these are counts that nobody acts on.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    /// Written by callers, so apart from what workers write.
-    coalesced: CachePadded<AtomicU64>,
     aborted: AtomicU64,
     worker_lost: AtomicU64,
     stopped: AtomicU64,
@@ -77,18 +73,10 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn coalesced(&self) {
-        self.coalesced.fetch_add(1, Ordering::Relaxed);
-    }
-
     pub(crate) fn callbacks_panicked(&self, panics: u64) {
         if panics > 0 {
             self.callback_panics.fetch_add(panics, Ordering::Relaxed);
         }
-    }
-
-    pub(crate) fn now_coalesced(&self) -> u64 {
-        self.coalesced.load(Ordering::Relaxed)
     }
 
     pub(crate) fn now_callback_panics(&self) -> u64 {

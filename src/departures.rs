@@ -19,11 +19,6 @@ pub(crate) struct Departures<E> {
     gone: Vec<Weak<E>>,
 }
 
-/// How many are taken out of a shard at a time.
-const BATCH: usize = 16;
-/// Larger entries, in bytes, do not wait: their memory is not free before they are taken out.
-const LARGE: usize = 1024;
-
 impl<E: Keyed> Departures<E> {
     pub(crate) fn new(table: &InFlight<E>) -> Self {
         Self {
@@ -40,7 +35,7 @@ impl<E: Keyed> Departures<E> {
         let leaving = &mut self.by_shard[shard];
         leaving.push((entry.hash(), entry.id()));
         self.len += 1;
-        if leaving.len() >= BATCH || size_of::<E>() > LARGE {
+        if leaving.len() >= InFlight::<E>::BATCH {
             self.len -= leaving.len();
             table.remove_from(shard, leaving, &mut self.gone);
             self.gone.clear();

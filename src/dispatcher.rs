@@ -216,7 +216,6 @@ where
 
     /// Another caller shares a run.
     fn joined<S>(&self, entry: &Arc<Entry<R, T>>, caller: Option<Caller<S>>) {
-        self.counters.coalesced();
         self.observer.coalesced();
         if let Some(caller) = caller {
             entry.trace.join(entry.id, caller.origin);
@@ -259,7 +258,7 @@ where
     fn refuse(&self, entry: Arc<Entry<R, T>>) -> Result<Ticketed<R, T>, QueueError<R>> {
         if !entry.run.state_word().withdraw_unshared() {
             if entry.run.state_word().withdraw() {
-                self.end_queued(Arc::clone(&entry), Failure::Stopped);
+                self.end_queued(&entry, Failure::Stopped);
             }
             return Ok((entry, Ticket::FIRST));
         }
@@ -271,7 +270,7 @@ where
                 Err(QueueError::Stopped(entry.run.into_outcome().0))
             }
             Err(entry) => {
-                self.end_withdrawn(Arc::clone(&entry), Failure::Stopped, None);
+                self.end_withdrawn(&entry, Failure::Stopped, None);
                 Ok((entry, Ticket::FIRST))
             }
         }

@@ -56,13 +56,13 @@ where
     }
 
     /// Ends a run that was withdrawn from the queue.
-    pub(crate) fn end_queued(&self, entry: Arc<Entry<R, T>>, failure: Failure) {
-        let unqueued = self.queue.remove(&entry, self.observer.is_on());
+    pub(crate) fn end_queued(&self, entry: &Arc<Entry<R, T>>, failure: Failure) {
+        let unqueued = self.queue.remove(entry, self.observer.is_on());
         let waited = match unqueued {
             Some((_, came)) => came.map(|came| came.elapsed()),
             // Whoever is in the queue is not parked.
             None => {
-                drop(self.parked.remove(&entry));
+                drop(self.parked.remove(entry));
                 None
             }
         };
@@ -73,7 +73,7 @@ where
     /// Ends a run that was withdrawn, and is in no queue. `waited`: how long it was in one, if that is known.
     pub(crate) fn end_withdrawn(
         &self,
-        entry: Arc<Entry<R, T>>,
+        entry: &Entry<R, T>,
         failure: Failure,
         waited: Option<Duration>,
     ) {
@@ -82,9 +82,10 @@ where
             Failure::WorkerLost => Tally::WorkerLost(None),
             _ => Tally::Stopped,
         };
-        let next = self.leave_table(&entry, false);
-        let told = self.settle(&entry, Err(failure), tally, waited);
-        self.let_go(entry, next, told);
+        // It takes nobody in, wherever it is found.
+        self.in_flight.remove_soon(entry);
+        let told = self.settle(entry, Err(failure), tally, waited);
+        self.notify(told);
     }
 
     /// Writes the outcome and counts it. Gives those who are to be told.
@@ -144,7 +145,8 @@ where
         if let Err(refused) = self.queue.push_accepted(next)
             && refused.run.state_word().withdraw()
         {
-            self.end_queued(refused, Failure::Stopped);
+            self.end_queued(&refused, Failure::Stopped);
+            discard(refused);
         }
     }
 

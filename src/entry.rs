@@ -26,7 +26,7 @@ where
     pub(crate) fn abort(self: &Arc<Self>, ticket: Ticket) -> Abort {
         match self.run.leave(ticket) {
             Left::Withdrawn => {
-                self.home.end_queued(Arc::clone(self), Failure::Aborted);
+                self.home.end_queued(self, Failure::Aborted);
                 Abort::Aborted
             }
             Left::StillWanted(told) => {

@@ -8,6 +8,7 @@ use crate::dispatcher::{Dispatcher, Entry};
 use crate::error::Failure;
 use crate::hand::Taken;
 use crate::in_flight::KeyHash;
+use crate::panic::discard;
 use crate::record::WorkerRecord;
 use crate::state::Phase;
 use crate::sync::Arc;
@@ -30,8 +31,9 @@ where
         queued.extend(self.parked.drain());
         for entry in queued {
             if entry.run.state_word().withdraw() {
-                self.end_queued(entry, Failure::Stopped);
+                self.end_queued(&entry, Failure::Stopped);
             }
+            discard(entry);
         }
     }
 
@@ -46,7 +48,8 @@ where
         let workers = self.queue.seats();
         for entry in self.in_flight.collect(|_| true) {
             if entry.run.state_word().withdraw() {
-                self.end_queued(entry, Failure::Stopped);
+                self.end_queued(&entry, Failure::Stopped);
+                discard(entry);
             } else if let Some(ended) = entry.run.state_word().finish() {
                 let id = entry.run.worker();
                 let worker = workers.iter().find(|worker| Some(worker.id) == id);
@@ -71,7 +74,8 @@ where
         if let Err(refused) = self.queue.put_back(taken)
             && refused.run.state_word().withdraw()
         {
-            self.end_queued(refused, Failure::Stopped);
+            self.end_queued(&refused, Failure::Stopped);
+            discard(refused);
         }
     }
 

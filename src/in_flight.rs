@@ -57,12 +57,26 @@ impl<E: Keyed> Slot<E> {
     }
 }
 
-type Shard<E> = CachePadded<Mutex<HashTable<Slot<E>>>>;
+/// A part of the table.
+#[derive(Debug)]
+struct Shard<E> {
+    table: HashTable<Slot<E>>,
+    /// How often somebody was taken in here.
+    joined: u64,
+    /// Those that are to be taken out, a few at a time.
+    leaving: Vec<(KeyHash, RequestId)>,
+}
+
+/// How many are taken out at a time, where that need not be at once. Each is somewhere else in memory, and the processor
+/// looks at many places at once if they are asked for one after the other.
+const BATCH: usize = 16;
+/// Larger entries, in bytes, do not wait for others: their memory is not free before they are taken out.
+const LARGE: usize = 1024;
 
 /// The table.
 #[derive(Debug)]
 pub(crate) struct InFlight<E> {
-    shards: Box<[Shard<E>]>,
+    shards: Box<[CachePadded<Mutex<Shard<E>>>]>,
 }
 
 /// What `join_or_lead` came to.
@@ -87,16 +101,37 @@ pub(crate) enum Found<E, J> {
     Keep(Arc<E>),
 }
 
+impl<E> Default for Shard<E> {
+    fn default() -> Self {
+        Self {
+            table: HashTable::new(),
+            joined: 0,
+            leaving: Vec::new(),
+        }
+    }
+}
+
+impl<E> Shard<E> {
+    /// Takes out those of `entries` that are here, and gives them to `removed`.
+    fn take_out(&mut self, entries: &mut Vec<(KeyHash, RequestId)>, removed: &mut Vec<Weak<E>>) {
+        for (hash, id) in entries.drain(..) {
+            let found = self.table.find_entry(hash.spread(), |slot| slot.id == id);
+            removed.extend(found.map(|found| found.remove().0.entry));
+        }
+    }
+}
+
 impl<E: Keyed> InFlight<E> {
+    /// How many are worth taking out of a shard at a time.
+    pub(crate) const BATCH: usize = if size_of::<E>() > LARGE { 1 } else { BATCH };
+
     pub(crate) fn new() -> Self {
         // Enough shards that callers seldom meet in one; few enough that a worker has several entries to take out of
         // each at a time.
         let cores = thread::available_parallelism().map_or(4, usize::from);
         let shards = (cores * 16).next_power_of_two().clamp(32, 256);
         Self {
-            shards: (0..shards)
-                .map(|_| CachePadded::new(Mutex::new(HashTable::new())))
-                .collect(),
+            shards: (0..shards).map(|_| CachePadded::default()).collect(),
         }
     }
 
@@ -127,35 +162,20 @@ impl<E: Keyed> InFlight<E> {
             }
             is_equal
         };
-        let place = shard.entry(hash.spread(), is_equal, |slot| slot.hash.spread());
-        let (admission, displaced) = match (place, found) {
-            (Entry::Occupied(mut occupied), Some(found)) => match join(found) {
-                Found::Joined(joined, unused) => (Admission::Joined(joined, asked), unused),
-                Found::Keep(found) => match lead(asked) {
-                    Err(asked) => (Admission::Declined(asked), Some(found)),
-                    Ok(mine) => {
-                        keep(&found, &mine);
-                        (Admission::Beside(mine), Some(found))
-                    }
-                },
-                Found::Replace(found) => match lead(asked) {
-                    Err(asked) => (Admission::Declined(asked), Some(found)),
-                    Ok(mine) => {
-                        *occupied.get_mut() = Slot::of(&mine);
-                        (Admission::Leads(mine), Some(found))
-                    }
-                },
-            },
-            (place, _) => match lead(asked) {
-                Err(asked) => (Admission::Declined(asked), None),
-                Ok(mine) => {
-                    place.insert(Slot::of(&mine));
-                    (Admission::Leads(mine), None)
-                }
-            },
+        let place = shard
+            .table
+            .entry(hash.spread(), is_equal, |slot| slot.hash.spread());
+        let (admission, unused) = match found.map(join) {
+            Some(Found::Joined(joined, unused)) => {
+                shard.joined += 1;
+                (Admission::Joined(joined, asked), unused)
+            }
+            Some(Found::Keep(found)) => (stand_beside(&found, asked, lead, keep), Some(found)),
+            Some(Found::Replace(found)) => (stand(place, asked, lead), Some(found)),
+            None => (stand(place, asked, lead), None),
         };
         drop(shard);
-        drop((displaced, others));
+        drop((unused, others));
         admission
     }
 
@@ -165,7 +185,9 @@ impl<E: Keyed> InFlight<E> {
         let hash = entry.hash();
         let mut shard = self.shard(hash).lock();
         let successor = successor();
-        let found = shard.find_entry(hash.spread(), |slot| slot.id == entry.id());
+        let found = shard
+            .table
+            .find_entry(hash.spread(), |slot| slot.id == entry.id());
         match (found, &successor) {
             (Ok(found), Some(next)) => *found.into_mut() = Slot::of(next),
             (Ok(found), None) => _ = found.remove(),
@@ -180,7 +202,9 @@ impl<E: Keyed> InFlight<E> {
     pub(crate) fn remove_if(&self, entry: &E, condition: impl FnOnce() -> bool) {
         let hash = entry.hash();
         let mut shard = self.shard(hash).lock();
-        let found = shard.find_entry(hash.spread(), |slot| slot.id == entry.id());
+        let found = shard
+            .table
+            .find_entry(hash.spread(), |slot| slot.id == entry.id());
         if let Ok(found) = found
             && condition()
         {
@@ -195,18 +219,29 @@ impl<E: Keyed> InFlight<E> {
         entries: &mut Vec<(KeyHash, RequestId)>,
         removed: &mut Vec<Weak<E>>,
     ) {
-        let mut shard = self.shards[shard].lock();
-        for (hash, id) in entries.drain(..) {
-            if let Ok(found) = shard.find_entry(hash.spread(), |slot| slot.id == id) {
-                removed.push(found.remove().0.entry);
-            }
+        self.shards[shard].lock().take_out(entries, removed);
+    }
+
+    /// Takes `entry`, which takes nobody in any more, out with the next few of its shard.
+    pub(crate) fn remove_soon(&self, entry: &E) {
+        let mut removed = Vec::new();
+        let mut shard = self.shard(entry.hash()).lock();
+        shard.leaving.push((entry.hash(), entry.id()));
+        if shard.leaving.len() >= Self::BATCH {
+            let mut leaving = std::mem::take(&mut shard.leaving);
+            removed.reserve(leaving.len());
+            shard.take_out(&mut leaving, &mut removed);
+            shard.leaving = leaving;
         }
+        // LOCK: released before the counts of what was removed are written.
+        drop(shard);
     }
 
     /// An entry with this hash that `wanted` accepts.
     pub(crate) fn find(&self, hash: KeyHash, wanted: impl Fn(&E) -> bool) -> Option<Arc<E>> {
         let shard = self.shard(hash).lock();
         let all: Vec<_> = shard
+            .table
             .iter_hash(hash.spread())
             .filter_map(|slot| slot.entry.upgrade())
             .collect();
@@ -220,10 +255,15 @@ impl<E: Keyed> InFlight<E> {
         let mut all = Vec::new();
         for shard in &self.shards {
             let shard = shard.lock();
-            all.extend(shard.iter().filter_map(|slot| slot.entry.upgrade()));
+            all.extend(shard.table.iter().filter_map(|slot| slot.entry.upgrade()));
         }
         all.retain(|entry| wanted(entry));
         all
+    }
+
+    /// How often somebody was taken in by an entry that he found.
+    pub(crate) fn joined(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.lock().joined).sum()
     }
 
     pub(crate) fn shards(&self) -> usize {
@@ -237,7 +277,38 @@ impl<E: Keyed> InFlight<E> {
         index as usize
     }
 
-    fn shard(&self, hash: KeyHash) -> &Shard<E> {
+    fn shard(&self, hash: KeyHash) -> &Mutex<Shard<E>> {
         &self.shards[self.shard_of(hash)]
+    }
+}
+
+/// Puts a new entry into its place, if `lead` makes one.
+fn stand<E: Keyed, Q, J>(
+    place: Entry<'_, Slot<E>>,
+    asked: Q,
+    lead: impl FnOnce(Q) -> Result<Arc<E>, Q>,
+) -> Admission<E, Q, J> {
+    match lead(asked) {
+        Ok(mine) => {
+            place.insert(Slot::of(&mine));
+            Admission::Leads(mine)
+        }
+        Err(asked) => Admission::Declined(asked),
+    }
+}
+
+/// Has a new entry, if `lead` makes one, wait beside one that stays.
+fn stand_beside<E, Q, J>(
+    found: &Arc<E>,
+    asked: Q,
+    lead: impl FnOnce(Q) -> Result<Arc<E>, Q>,
+    keep: impl FnOnce(&Arc<E>, &Arc<E>),
+) -> Admission<E, Q, J> {
+    match lead(asked) {
+        Ok(mine) => {
+            keep(found, &mine);
+            Admission::Beside(mine)
+        }
+        Err(asked) => Admission::Declined(asked),
     }
 }

@@ -70,7 +70,14 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Panic> {
 }
 
 /// Drops a foreign value; a panic in its `Drop` ends here, and so does one in the drop of that panic's payload.
+#[inline]
 pub(crate) fn discard<T>(value: T) {
+    if std::mem::needs_drop::<T>() {
+        discard_foreign(value);
+    }
+}
+
+fn discard_foreign<T>(value: T) {
     let mut next: Option<Box<dyn Any + Send>> =
         catch_unwind(AssertUnwindSafe(|| drop(value))).err();
     // A payload may panic when dropped, and so may the payload of that panic. Somebody who goes on for longer

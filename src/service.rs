@@ -235,7 +235,7 @@ impl<P: Processor> ProcessorService<P> {
             oldest: queue.oldest.map(age),
             running: self.running(),
             settled: home.counters.settled(),
-            coalesced: home.counters.now_coalesced(),
+            coalesced: home.in_flight.joined(),
             callback_panics: home.counters.now_callback_panics(),
             paused: queue.is_paused,
             accepting: home.queue.is_open(),

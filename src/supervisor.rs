@@ -176,8 +176,9 @@ impl<P: Processor> Supervisor<P> {
                 Some(Popped::Item((entry, _))) => {
                     record.count(Ending::Dropped);
                     if entry.run.state_word().withdraw() {
-                        home.end_queued(entry, Failure::WorkerLost);
+                        home.end_queued(&entry, Failure::WorkerLost);
                     }
+                    discard(entry);
                     home.queue.finished(record);
                 }
                 Some(_) => return ControlFlow::Break(()),
