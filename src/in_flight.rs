@@ -101,6 +101,9 @@ pub(crate) enum Found<E, J> {
     Keep(Arc<E>),
 }
 
+/// A part that has shrunk to an eighth of its memory gives most of it back, but none below this.
+const KEEP: usize = 1024;
+
 impl<E> Default for Shard<E> {
     fn default() -> Self {
         Self {
@@ -117,6 +120,11 @@ impl<E> Shard<E> {
         for (hash, id) in entries.drain(..) {
             let found = self.table.find_entry(hash.spread(), |slot| slot.id == id);
             removed.extend(found.map(|found| found.remove().0.entry));
+        }
+        let capacity = self.table.capacity();
+        if capacity > KEEP && self.table.len() < capacity / 8 {
+            self.table
+                .shrink_to(capacity / 4, |slot| slot.hash.spread());
         }
     }
 }

@@ -52,23 +52,41 @@ pub struct Case {
     pub name: &'static str,
     /// What is done.
     pub work: &'static str,
+    /// What is measured for each request.
+    pub unit: &'static str,
+    /// At most so many rounds.
+    pub rounds: usize,
     pub requests: u64,
     /// The sum of the outputs of so many requests.
     pub expected: fn(u64) -> u64,
     pub contenders: Vec<Contender>,
-    /// Ours and its goal: the largest ratio to the contender of that name.
     pub goals: Vec<Goal>,
 }
 
+/// What one of ours is to come to.
 pub struct Goal {
     pub ours: &'static str,
     pub at_most: f64,
-    pub of: &'static str,
+    /// Times the contender of this name; `None`: units.
+    pub of: Option<&'static str>,
+}
+
+impl Goal {
+    pub fn ratio(ours: &'static str, at_most: f64, of: &'static str) -> Self {
+        let of = Some(of);
+        Self { ours, at_most, of }
+    }
+
+    pub fn units(ours: &'static str, at_most: f64) -> Self {
+        let of = None;
+        Self { ours, at_most, of }
+    }
 }
 
 pub struct Outcome {
     pub name: &'static str,
     pub work: &'static str,
+    pub unit: &'static str,
     pub requests: u64,
     /// Name and median, the fastest first.
     pub medians: Vec<(&'static str, f64)>,
@@ -89,7 +107,7 @@ impl Case {
     pub fn run(self, rounds: usize, divide: u64) -> Outcome {
         let requests = (self.requests / divide).max(1);
         let mut nanos = vec![Vec::new(); self.contenders.len()];
-        for round in 0..rounds {
+        for round in 0..rounds.min(self.rounds) {
             for (contender, nanos) in self.contenders.iter().zip(&mut nanos) {
                 if contender.fewer > 100 && round >= 3 {
                     continue;
@@ -114,12 +132,14 @@ impl Case {
         let mut outcome = Outcome {
             name: self.name,
             work: self.work,
+            unit: self.unit,
             requests,
             medians,
             goals: Vec::new(),
         };
         for goal in self.goals {
-            if let (Some(ours), Some(of)) = (outcome.median(goal.ours), outcome.median(goal.of)) {
+            let of = goal.of.map_or(Some(1.0), |of| outcome.median(of));
+            if let (Some(ours), Some(of)) = (outcome.median(goal.ours), of) {
                 outcome.goals.push((goal, ours / of));
             }
         }

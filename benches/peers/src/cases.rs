@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use crate::case::{Case, Contender, Goal, timed};
-use crate::{floor, ours, special, threads, tokio_peers};
+use crate::{floor, memory, ours, special, threads, tokio_peers};
 
 pub fn all() -> Vec<Case> {
     let mut all = vec![distinct(), strings(), shared()];
     all.extend(special::all());
+    all.push(memory::case());
     all
 }
 
@@ -17,10 +18,6 @@ fn triple(n: &u64) -> u64 {
 
 pub fn triples(n: u64) -> u64 {
     (0..n).fold(0, |sum, n| sum.wrapping_add(triple(&n)))
-}
-
-fn goal(ours: &'static str, at_most: f64, of: &'static str) -> Goal {
-    Goal { ours, at_most, of }
 }
 
 fn distinct() -> Case {
@@ -57,15 +54,17 @@ fn distinct() -> Case {
     Case {
         name: "distinct",
         work: "distinct u64, empty job, queued one by one or in bulk",
+        unit: "ns",
+        rounds: usize::MAX,
         requests: 1_000_000,
         expected: triples,
         contenders,
         goals: vec![
-            goal("ours", 1.0, "floor"),
-            goal("ours", 1.0, "flume + dashmap, by hand"),
-            goal("ours, bulk", 0.75, "floor"),
-            goal("ours, bulk", 1.0, "threadpool (no sharing)"),
-            goal("ours, bulk", 1.0, "crossbeam-channel (no sharing)"),
+            Goal::ratio("ours", 1.0, "floor"),
+            Goal::ratio("ours", 1.0, "flume + dashmap, by hand"),
+            Goal::ratio("ours, bulk", 0.75, "floor"),
+            Goal::ratio("ours, bulk", 1.0, "threadpool (no sharing)"),
+            Goal::ratio("ours, bulk", 1.0, "crossbeam-channel (no sharing)"),
         ],
     }
 }
@@ -86,6 +85,8 @@ fn strings() -> Case {
     Case {
         name: "strings",
         work: "distinct 24-byte strings, nearly empty job",
+        unit: "ns",
+        rounds: usize::MAX,
         requests: 1_000_000,
         expected: |n| (0..n).fold(0, |sum, n| sum.wrapping_add(length(&text(n)))),
         contenders: vec![
@@ -100,8 +101,8 @@ fn strings() -> Case {
             }),
         ],
         goals: vec![
-            goal("ours", 1.0, "floor"),
-            goal("ours, bulk", 0.75, "floor"),
+            Goal::ratio("ours", 1.0, "floor"),
+            Goal::ratio("ours, bulk", 0.75, "floor"),
         ],
     }
 }
@@ -141,12 +142,19 @@ fn shared() -> Case {
     Case {
         name: "shared",
         work: "10,000 keys by Zipf 1.0, jobs of 2 microseconds",
+        unit: "ns",
+        rounds: usize::MAX,
         requests: 1_000_000,
         expected: |n| zipf(n).fold(0, |sum, n| sum.wrapping_add(triple(&n))),
         contenders: vec![
             timed("floor", |n| floor::run(zipf(n), two_microseconds)),
-            timed("ours", |n| ours::one_by_one(zipf(n), two_microseconds)),
-            timed("ours, bulk", |n| ours::bulk(zipf(n), two_microseconds)),
+            timed("ours", |n| ours::waited_for(zipf(n), two_microseconds)),
+            timed("ours, select()", |n| {
+                ours::one_by_one(zipf(n), two_microseconds)
+            }),
+            timed("ours, bulk and select()", |n| {
+                ours::bulk(zipf(n), two_microseconds)
+            }),
             timed("flume + dashmap, by hand", |n| {
                 threads::by_hand(zipf(n), two_microseconds)
             }),
@@ -154,6 +162,6 @@ fn shared() -> Case {
                 threads::rayon_dashmap(zipf(n), two_microseconds)
             }),
         ],
-        goals: vec![goal("ours", 1.1, "floor")],
+        goals: vec![Goal::ratio("ours", 1.1, "floor")],
     }
 }

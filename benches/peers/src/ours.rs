@@ -33,6 +33,21 @@ pub fn one_by_one<R: Hash + Eq + Send + Sync + 'static>(
     sum(&set)
 }
 
+/// Queued one by one, waited for in that order, as the peers are.
+pub fn waited_for<R: Hash + Eq + Send + Sync + 'static>(
+    requests: impl Iterator<Item = R>,
+    process: fn(&R) -> u64,
+) -> u64 {
+    let service = start(2, process);
+    let promises: Vec<_> = requests
+        .map(|request| service.queue_request(request))
+        .collect();
+    let outputs = promises.iter().map(|promise| promise.wait().copied());
+    outputs.fold(0, |sum, output| {
+        sum.wrapping_add(output.expect("nothing fails here"))
+    })
+}
+
 /// Queued all at once.
 pub fn bulk<R: Hash + Eq + Send + Sync + 'static>(
     requests: impl Iterator<Item = R>,

@@ -14,10 +14,11 @@ const OURS: &str = "ours";
 pub fn markdown(outcome: &Outcome) -> String {
     let mut text = String::new();
     let (name, work, n) = (outcome.name, outcome.work, outcome.requests);
+    let unit = outcome.unit;
     let _ = writeln!(text, "### {name}: {work} ({n} requests)\n");
     let _ = writeln!(
         text,
-        "| contender | ns a request | of the floor | of ours |\n|---|---:|---:|---:|"
+        "| contender | {unit} a request | of the floor | of ours |\n|---|---:|---:|---:|"
     );
     let of = |median: f64, name: &str| match outcome.median(name) {
         Some(other) => format!("{:.2}", median / other),
@@ -33,11 +34,17 @@ pub fn markdown(outcome: &Outcome) -> String {
         } else {
             "not met"
         };
-        let (ours, of, at_most) = (goal.ours, goal.of, goal.at_most);
-        let _ = writeln!(
-            text,
-            "\n{ours}: {ratio:.2} of {of}; goal at most {at_most:.2}: {met}"
-        );
+        let (ours, at_most) = (goal.ours, goal.at_most);
+        let _ = match goal.of {
+            Some(of) => writeln!(
+                text,
+                "\n{ours}: {ratio:.2} of {of}; goal at most {at_most:.2}: {met}"
+            ),
+            None => writeln!(
+                text,
+                "\n{ours}: {ratio:.0} {unit}; goal at most {at_most:.0}: {met}"
+            ),
+        };
     }
     text
 }
@@ -54,7 +61,7 @@ fn as_json(outcomes: &[Outcome]) -> serde_json::Value {
         });
         json!({
             "name": outcome.name, "work": outcome.work, "requests": outcome.requests,
-            "nanoseconds": medians, "goals": goals.collect::<Vec<_>>(),
+            "unit": outcome.unit, "medians": medians, "goals": goals.collect::<Vec<_>>(),
         })
     };
     json!(outcomes.iter().map(case).collect::<Vec<_>>())
@@ -93,9 +100,10 @@ fn picture(outcomes: &[Outcome]) -> String {
             );
             let _ = writeln!(
                 bars,
-                "<text x=\"{:.0}\" y=\"{}\">{median:.0} ns, {:.2}</text>",
+                "<text x=\"{:.0}\" y=\"{}\">{median:.0} {}, {:.2}</text>",
                 244.0 + length,
                 y + 12.0,
+                outcome.unit,
                 median / least
             );
             y += 18.0;

@@ -45,6 +45,8 @@ fn case(name: &'static str, work: &'static str, requests: u64, contenders: Vec<C
     Case {
         name,
         work,
+        unit: "ns",
+        rounds: usize::MAX,
         requests,
         expected: |n| n,
         contenders,
@@ -53,7 +55,7 @@ fn case(name: &'static str, work: &'static str, requests: u64, contenders: Vec<C
 }
 
 fn with_goal(mut case: Case, ours: &'static str, at_most: f64, of: &'static str) -> Case {
-    case.goals.push(Goal { ours, at_most, of });
+    case.goals.push(Goal::ratio(ours, at_most, of));
     case
 }
 
@@ -175,7 +177,9 @@ fn queued_before(n: u64, job: fn(u64)) -> f64 {
     let builder = ProcessorService::builder().workers(2).paused(true);
     let service = builder.start(move || processor_fn(move |n: &u64, _: &Context<'_>| job(*n)));
     let service = service.expect("the service starts");
-    let promises = service.queue_requests(0..n);
+    let promises: Vec<_> = (0..n)
+        .map(|request| service.queue_request(request))
+        .collect();
     let begin = Instant::now();
     service.resume();
     service.wait_idle();
@@ -288,7 +292,9 @@ fn abort() -> Case {
         1_000_000,
         contenders,
     );
-    with_goal(case, "ours", 1.3, "ours, a tenth")
+    let mut case = with_goal(case, "ours", 1.3, "ours, a tenth");
+    case.goals.push(Goal::units("ours", 150.0));
+    case
 }
 
 fn growth() -> Case {
@@ -341,10 +347,13 @@ fn set() -> Case {
         }
         (yielded.into_inner() as u64, each(begin, n))
     });
-    case(
+    let mut case = case(
         "set",
-        "promises that have settled; goal at most 60 ns each",
+        "promises that have settled",
         1_000_000,
         vec![select, insert],
-    )
+    );
+    let all = ["ours, select", "ours, insert while selecting"];
+    case.goals.extend(all.map(|ours| Goal::units(ours, 60.0)));
+    case
 }
