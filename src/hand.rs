@@ -44,7 +44,12 @@ impl<I: Placed> Hand<I> {
 
     /// Takes everything out.
     pub(crate) fn drain(&self) -> VecDeque<Taken<I>> {
-        std::mem::take(&mut *self.0.lock())
+        let mut items = self.0.lock();
+        if items.is_empty() {
+            // As a rule: then its memory is kept for the next ones.
+            return VecDeque::new();
+        }
+        std::mem::take(&mut *items)
     }
 
     /// Takes `item` out; `None` where it is not here. There are never many.

@@ -107,7 +107,12 @@ impl<R, T> PromiseSet<R, T> {
         // inside; nobody takes them the other way round.
         let mut members = self.members.lock();
         let number = members.next_number();
-        let key = promise.announce_to(members.announcer(&self.ready), number);
+        // One that has settled need not be asked to tell.
+        let key = if promise.is_settled() {
+            None
+        } else {
+            promise.announce_to(members.announcer(&self.ready), number)
+        };
         let is_settled = key.is_none();
         let key = key.into();
         members.all.insert(Member { promise, key });
