@@ -92,6 +92,35 @@ where
     /// [`Processor::run`](crate::Processor::run) does by default, and faster than with [`next`](Self::next) and
     /// [`Job::process`].
     ///
+    /// ```
+    /// use parallel_workers::{Context, Jobs, Processor, ProcessorService};
+    ///
+    /// struct Appender;
+    ///
+    /// impl Processor for Appender {
+    ///     type Request = String;
+    ///     type Output = usize;
+    ///
+    ///     fn process(&mut self, text: &String, _: &Context) -> usize {
+    ///         text.len()
+    ///     }
+    ///
+    ///     fn run(&mut self, jobs: &mut Jobs<String, usize>) {
+    ///         // What is borrowed here lives for as long as the worker works.
+    ///         let mut written = String::new();
+    ///         jobs.process_each(|text, _| {
+    ///             written.push_str(text);
+    ///             written.len()
+    ///         });
+    ///     }
+    /// }
+    ///
+    /// let service = ProcessorService::start(1, || Appender)?;
+    /// service.queue_request("one".to_string());
+    /// assert_eq!(*service.queue_request("three".to_string()).wait()?, 8);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Blocking
     ///
     /// As `next`, between the jobs.

@@ -87,7 +87,8 @@ pub struct WorkerStatus {
 pub struct RequestStatus {
     /// Names it, see [`Promise::id`](crate::Promise::id).
     pub id: RequestId,
-    /// For how long. Where requests take less than a microsecond, it may be the time of the last 16.
+    /// For how long. Where requests take a few microseconds or less, that may be about 16 microseconds
+    /// too much, or the time of the last few.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::seconds::one"))]
     pub running: Duration,
 }

@@ -1,4 +1,7 @@
 //! What is allocated for a request, counted. Times depend on the machine; this does not.
+//!
+//! Without the feature `tracing`, which keeps a span for each run: `cargo test --test allocations`.
+#![cfg(not(feature = "tracing"))]
 
 use dhat::HeapStats;
 use parallel_workers::{Context, Processor, ProcessorService, processor_fn};
