@@ -30,10 +30,15 @@ fn queue_and_process(n: u64) {
     service.wait_idle();
     drop(promises);
     drop(service);
-    // glibc keeps small blocks that were freed until something larger is: any program does that sooner or later.
-    drop(black_box(vec![1_u8; 100_000]));
+    clear_up();
     let after = resident("VmRSS");
     println!("{before} {queued} {after}");
+}
+
+/// glibc keeps small blocks that were freed until something larger is, and puts them together then. Any program does that
+/// sooner or later, so the time for it belongs to whoever freed them.
+pub fn clear_up() {
+    drop(black_box(vec![1_u8; 100_000]));
 }
 
 /// Bytes, as the kernel counts them.

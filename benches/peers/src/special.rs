@@ -11,6 +11,7 @@ use parallel_workers::{Context, ProcessorService, PromiseSet, processor_fn};
 
 use crate::case::{Case, Contender, Goal, measured};
 use crate::cases::{spin, triples};
+use crate::memory::clear_up;
 use crate::ours::start;
 
 pub fn all() -> Vec<Case> {
@@ -306,6 +307,7 @@ fn growth() -> Case {
                 crate::ours::one_by_one(0..few, |n| n.wrapping_mul(3)),
                 triples(few)
             );
+            clear_up();
             (n, each(begin, few))
         }
     };
