@@ -29,7 +29,7 @@ use crate::sync::{Arc, thread};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use = "a builder does nothing until it is started"]
-pub struct ProcessorServiceBuilder<P> {
+pub struct ProcessorServiceBuilder<P: Processor> {
     /// How many workers. `None`: as many as the machine runs in parallel.
     workers: Option<usize>,
     /// What their threads are named after.
@@ -40,6 +40,10 @@ pub struct ProcessorServiceBuilder<P> {
     is_paused: bool,
     /// How long equal requests share a run.
     share: Share,
+    /// How many spare workers there may be at a time.
+    spares: usize,
+    /// What a request is called where requests are named.
+    describe: Option<fn(&P::Request) -> String>,
     /// How far `map` reads ahead. `None`: twice the workers, at least 16.
     window: Option<usize>,
     processor: PhantomData<fn() -> P>,
@@ -53,6 +57,8 @@ impl<P: Processor> ProcessorServiceBuilder<P> {
             capacity: None,
             is_paused: false,
             share: Share::default(),
+            spares: 256,
+            describe: None,
             window: None,
             processor: PhantomData,
         }
@@ -86,6 +92,24 @@ impl<P: Processor> ProcessorServiceBuilder<P> {
     /// How long equal requests share one run. Default: [`Share::InFlight`].
     pub fn share(mut self, share: Share) -> Self {
         self.share = share;
+        self
+    }
+
+    /// How many spare workers there may be at a time: one stands in for each worker whose thread waits, in a request,
+    /// for a promise or a set of them, with a processor of its own. It takes requests like any other, but is not
+    /// listed, and leaves a moment after it is needed no more. Past that many, such a wait says
+    /// [`Failure::WouldDeadlock`](crate::Failure::WouldDeadlock). Default: 256.
+    pub fn max_spare_workers(mut self, workers: usize) -> Self {
+        self.spares = workers;
+        self
+    }
+
+    /// Names requests by their `Debug` in [`Failure::Cycle`](crate::Failure::Cycle), instead of by their ids.
+    pub fn debug_requests(mut self) -> Self
+    where
+        P::Request: fmt::Debug,
+    {
+        self.describe = Some(|request| format!("{request:?}"));
         self
     }
 
@@ -133,6 +157,8 @@ impl<P: Processor> ProcessorServiceBuilder<P> {
             capacity,
             is_paused,
             share,
+            spares,
+            describe,
             window,
             processor: _,
         } = self;
@@ -147,9 +173,10 @@ impl<P: Processor> ProcessorServiceBuilder<P> {
         }
         record_locations();
         let observer = Observer::new(&name);
-        let home = Dispatcher::new(observer, capacity, is_paused, share, P::is_failure);
+        let mut home = Dispatcher::new(observer, capacity, is_paused, share, P::is_failure);
+        home.describe = describe;
         let home = Arc::new(home);
-        let pool = Pool::start(Arc::clone(&home), factory, name, workers)?;
+        let pool = Pool::start(Arc::clone(&home), factory, name, workers, spares)?;
         Ok(ProcessorService::new(home, pool, window))
     }
 }
@@ -178,7 +205,7 @@ impl<P: Processor> ProcessorService<P> {
     }
 }
 
-impl<P> fmt::Debug for ProcessorServiceBuilder<P> {
+impl<P: Processor> fmt::Debug for ProcessorServiceBuilder<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Taken apart, so that a new field is not forgotten here.
         let Self {
@@ -187,6 +214,8 @@ impl<P> fmt::Debug for ProcessorServiceBuilder<P> {
             capacity,
             is_paused,
             share,
+            spares,
+            describe,
             window,
             processor: _,
         } = self;
@@ -196,6 +225,8 @@ impl<P> fmt::Debug for ProcessorServiceBuilder<P> {
             .field("capacity", capacity)
             .field("is_paused", is_paused)
             .field("share", share)
+            .field("max_spare_workers", spares)
+            .field("debug_requests", &describe.is_some())
             .field("window", window)
             .finish()
     }

@@ -20,6 +20,8 @@ pub(crate) struct Counters {
 #[derive(Debug, Default)]
 struct Roll {
     present: Vec<Arc<WorkerRecord>>,
+    /// Spare ones, which are not listed.
+    spare: Vec<Arc<WorkerRecord>>,
     /// Those that were given up, and whose threads have not ended.
     lost: Vec<Arc<WorkerRecord>>,
     departed: Settled,
@@ -85,7 +87,12 @@ impl Counters {
 
     /// A worker has begun.
     pub(crate) fn arrive(&self, worker: Arc<WorkerRecord>) {
-        self.roll.lock().present.push(worker);
+        let mut roll = self.roll.lock();
+        if worker.is_spare() {
+            roll.spare.push(worker);
+        } else {
+            roll.present.push(worker);
+        }
     }
 
     /// A worker is given up: it is not listed any more, and what it did is counted on.
@@ -98,7 +105,9 @@ impl Counters {
     /// A worker's thread is at its end.
     pub(crate) fn depart(&self, id: WorkerId) {
         let mut roll = self.roll.lock();
-        let departed = take(&mut roll.present, id).or_else(|| take(&mut roll.lost, id));
+        let departed = take(&mut roll.present, id)
+            .or_else(|| take(&mut roll.lost, id))
+            .or_else(|| take(&mut roll.spare, id));
         if let Some(worker) = departed {
             add(&mut roll.departed, &worker);
         }
@@ -107,7 +116,7 @@ impl Counters {
     pub(crate) fn settled(&self) -> Settled {
         let roll = self.roll.lock();
         let mut settled = roll.departed;
-        let all = roll.present.iter().chain(&roll.lost);
+        let all = roll.present.iter().chain(&roll.lost).chain(&roll.spare);
         all.for_each(|worker| add(&mut settled, worker));
         settled.aborted = self.aborted.load(Ordering::Relaxed);
         settled.worker_lost = self.worker_lost.load(Ordering::Relaxed);

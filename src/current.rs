@@ -3,11 +3,13 @@
 //! From there nobody may block on the service's capacity, nor join its threads, and what is queued is let in
 //! while the service drains.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 
 use crate::record::WorkerRecord;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::waits::Named;
 
 /// Names one service of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +23,15 @@ impl ServiceId {
     }
 }
 
+/// A worker's thread.
+struct Inside {
+    service: ServiceId,
+    worker: Arc<WorkerRecord>,
+    reserve: Arc<dyn Reserve>,
+}
+
 thread_local! {
-    static WORKER: RefCell<Option<(ServiceId, Arc<WorkerRecord>)>> = const { RefCell::new(None) };
+    static WORKER: RefCell<Option<Inside>> = const { RefCell::new(None) };
     /// The service whose callback runs here; the innermost, where callbacks run in callbacks.
     static CALLBACK: Cell<Option<ServiceId>> = const { Cell::new(None) };
 }
@@ -32,8 +41,17 @@ thread_local! {
 pub(crate) struct WorkerThread(());
 
 impl WorkerThread {
-    pub(crate) fn enter(service: ServiceId, worker: Arc<WorkerRecord>) -> Self {
-        let _ = WORKER.try_with(|slot| slot.replace(Some((service, worker))));
+    pub(crate) fn enter(
+        service: ServiceId,
+        worker: Arc<WorkerRecord>,
+        reserve: Arc<dyn Reserve>,
+    ) -> Self {
+        let inside = Inside {
+            service,
+            worker,
+            reserve,
+        };
+        let _ = WORKER.try_with(|slot| slot.replace(Some(inside)));
         Self(())
     }
 }
@@ -61,13 +79,31 @@ pub(crate) fn is_worker_of(service: ServiceId) -> bool {
 
 /// The worker of `service` whose thread this is.
 pub(crate) fn worker_of(service: ServiceId) -> Option<Arc<WorkerRecord>> {
-    let of = |slot: &RefCell<Option<(ServiceId, Arc<WorkerRecord>)>>| {
+    let of = |slot: &RefCell<Option<Inside>>| {
         let slot = slot.borrow();
-        slot.as_ref()
-            .filter(|(of, _)| *of == service)
-            .map(|(_, worker)| Arc::clone(worker))
+        let inside = slot.as_ref().filter(|inside| inside.service == service)?;
+        Some(Arc::clone(&inside.worker))
     };
     WORKER.try_with(of).unwrap_or_default()
+}
+
+/// The worker, of whatever service, whose thread this is, and who stands in for it while it waits.
+pub(crate) fn worker() -> Option<(Arc<WorkerRecord>, Arc<dyn Reserve>)> {
+    let of = |slot: &RefCell<Option<Inside>>| {
+        let slot = slot.borrow();
+        let inside = slot.as_ref()?;
+        Some((Arc::clone(&inside.worker), Arc::clone(&inside.reserve)))
+    };
+    WORKER.try_with(of).unwrap_or_default()
+}
+
+/// Who stands in for the workers of a service that wait.
+pub(crate) trait Reserve: Send + Sync {
+    /// Has somebody stand in for a worker, for as long as what it gives lives. `None`: there is nobody.
+    fn stand_in(&self) -> Option<Box<dyn Any>>;
+
+    /// What a worker runs.
+    fn runs(&self, worker: &WorkerRecord) -> Vec<Named>;
 }
 
 /// Whether this thread is one of the workers of `service`, or in one of its callbacks.

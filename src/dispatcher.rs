@@ -30,6 +30,7 @@ use crate::sync::atomic::AtomicU32;
 use crate::sync::{Arc, Mutex, Weak};
 use crate::terms::Terms;
 use crate::trace::Trace;
+use crate::waiting;
 
 /// A run, and where it belongs.
 pub(crate) struct Entry<R, T> {
@@ -53,6 +54,8 @@ pub(crate) struct Dispatcher<R, T> {
     /// When the drain that goes on gives up.
     pub(crate) deadline: Mutex<Option<Instant>>,
     pub(crate) share: Share,
+    /// What a request is called where requests are named.
+    pub(crate) describe: Option<fn(&R) -> String>,
     is_failure: fn(&T) -> bool,
     hasher: RandomState,
     /// The last request that was assigned to each worker.
@@ -101,6 +104,7 @@ where
             room: capacity.map(Room::new),
             deadline: Mutex::new(None),
             share,
+            describe: None,
             is_failure,
             hasher: RandomState::new(),
             last_assigned: Mutex::default(),
@@ -317,10 +321,14 @@ where
         let wanted = Idleness { of, except };
         let mut place = None;
         self.queue.watch(wanted);
-        let is_idle = block_until(deadline, |waker| {
-            let is_idle = self.queue.poll_idle(wanted, &mut place, waker);
-            is_idle.then_some(())
-        });
+        let mut block = || {
+            block_until(deadline, |waker| {
+                let is_idle = self.queue.poll_idle(wanted, &mut place, waker);
+                is_idle.then_some(())
+            })
+        };
+        // What is waited for has no run. Where nobody can stand in, others may have to do it.
+        let is_idle = waiting::wait(Vec::new, &mut block).unwrap_or_else(|_| block());
         self.queue.unwatch(wanted, place);
         is_idle.is_some()
     }

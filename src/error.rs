@@ -7,6 +7,9 @@ use std::io;
 use thiserror::Error;
 
 use crate::panic::Panic;
+use crate::request_id::RequestId;
+use crate::sync::Arc;
+use crate::waits::Named;
 
 /// Why a promise has no output.
 ///
@@ -28,14 +31,48 @@ pub enum Failure {
     /// The service was stopped before it began the request.
     #[error("the service was stopped before it began the request")]
     Stopped,
-    /// This wait would have closed a circle of requests that wait for one another. Told to the wait alone: the
-    /// promise is not settled by it.
-    #[error("waiting here would close a circle of requests that wait for each other")]
-    Cycle,
-    /// This wait, on a worker of the service it waits for, could not be given a spare worker. Told to the wait
+    /// This wait, inside a worker, would have closed a circle of requests that wait for one another. Told to the wait
     /// alone: the promise is not settled by it.
-    #[error("waiting on this worker could block the service for ever")]
+    #[error("waiting here would close a circle: {0}")]
+    Cycle(Circle),
+    /// This wait, inside a worker, could block its service for ever: no spare worker could be had, see
+    /// [`max_spare_workers`](crate::ProcessorServiceBuilder::max_spare_workers). Told to the wait alone: the promise is
+    /// not settled by it.
+    #[error("waiting on this worker could block its service for ever, and it has no spare worker")]
     WouldDeadlock,
+}
+
+/// Requests each of which waits for the next, and the last one for the first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Circle(Arc<Vec<Named>>);
+
+impl Circle {
+    pub(crate) fn new(requests: Vec<Named>) -> Self {
+        Self(Arc::new(requests))
+    }
+
+    /// The requests, beginning with the one that was about to wait.
+    pub fn requests(&self) -> impl ExactSizeIterator<Item = RequestId> {
+        self.0.iter().map(|one| one.id)
+    }
+}
+
+impl fmt::Display for Circle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = self.0.iter().chain(self.0.first());
+        for (index, one) in all.enumerate() {
+            f.write_str(match index {
+                0 => "request ",
+                1 => " would wait for ",
+                _ => ", which waits for ",
+            })?;
+            match &one.name {
+                Some(name) => f.write_str(name)?,
+                None => one.id.fmt(f)?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Why a request was not queued. It gives the request back.

@@ -48,6 +48,9 @@ where
 
 type OwnHand<R, T> = Arc<Hand<Arc<Entry<R, T>>>>;
 
+/// A spare worker that has found nothing to do looks after so long whether it is still needed.
+const SPARE_PATIENCE: Duration = Duration::from_millis(100);
+
 /// What one look at the queue came to.
 enum Look<J> {
     Job(J),
@@ -214,25 +217,49 @@ where
     }
 
     fn next_until(&mut self, deadline: Option<Instant>) -> Option<Begun<R, T>> {
-        let mut found = self.look(None);
-        if matches!(found, Look::Nothing) {
-            let desk = Arc::clone(&self.desk);
-            if desk.record.held() == 0 {
-                desk.record.rest();
+        loop {
+            self.desk.record.linger();
+            let until = self.patience(deadline);
+            match self.look_until(until) {
+                Look::Job(begun) => return Some(begun),
+                Look::Return => return None,
+                Look::Nothing if until == deadline && !self.desk.record.is_superfluous() => {
+                    return None;
+                }
+                // A spare worker, which looks whether it is still needed.
+                Look::Nothing => {}
             }
-            let waited = block_until(deadline, |waker| match self.look(Some(waker)) {
-                Look::Nothing => None,
-                found => Some(found),
-            });
-            found = waited.unwrap_or_else(|| {
-                desk.home.queue.stop_sleeping(&desk.record);
-                Look::Nothing
-            });
         }
-        match found {
-            Look::Job(begun) => Some(begun),
-            Look::Nothing | Look::Return => None,
+    }
+
+    /// Until when this worker waits at a time, if it waits until `deadline`.
+    fn patience(&self, deadline: Option<Instant>) -> Option<Instant> {
+        if !self.desk.record.is_spare() {
+            return deadline;
         }
+        let patience = deadline_after(SPARE_PATIENCE);
+        deadline.into_iter().chain(patience).min()
+    }
+
+    fn look_until(&mut self, deadline: Option<Instant>) -> Look<Begun<R, T>> {
+        let found = self.look(None);
+        if !matches!(found, Look::Nothing) {
+            return found;
+        }
+        let desk = Arc::clone(&self.desk);
+        if desk.record.held() == 0 {
+            desk.record.rest();
+        }
+        let waited = block_until(deadline, |waker| match self.look(Some(waker)) {
+            Look::Nothing if desk.record.is_superfluous() => Some(Look::Nothing),
+            Look::Nothing => None,
+            found => Some(found),
+        });
+        let found = waited.unwrap_or(Look::Nothing);
+        if matches!(found, Look::Nothing) {
+            desk.home.queue.stop_sleeping(&desk.record);
+        }
+        found
     }
 
     fn job(&self, begun: Begun<R, T>) -> Job<R, T> {
@@ -251,6 +278,9 @@ where
     fn look_in_queue(&mut self, waker: Option<&Waker>) -> Look<Begun<R, T>> {
         if self.must_return() {
             return Look::Return;
+        }
+        if self.desk.record.is_superfluous() {
+            return Look::Nothing;
         }
         loop {
             match self.take_next(waker) {

@@ -41,15 +41,17 @@
 //! 7. **Callbacks** run exactly once, outside all locks, in the order of registration; one that panics harms nobody.
 //! 8. **A panic is a value**, [`Failure::Panicked`]; the worker goes on with a new processor.
 //! 9. **Work-conserving.** No request waits while a worker that may run it is idle.
-//! 10. **Stopping is a protocol**, see [`ProcessorService::shutdown`]; everybody who is blocked here is woken.
-//! 11. **Your code is foreign.** Processors, callbacks, `Hash`, `Eq`, `Clone`, `Drop` and wakers may panic, block and
+//! 10. **Waiting inside a worker is safe.** A processor may wait for other requests: a spare worker stands in for it
+//!     ([`ProcessorServiceBuilder::max_spare_workers`]), and a wait that would close a circle says
+//!     [`Failure::Cycle`] instead.
+//! 11. **Stopping is a protocol**, see [`ProcessorService::shutdown`]; everybody who is blocked here is woken.
+//! 12. **Your code is foreign.** Processors, callbacks, `Hash`, `Eq`, `Clone`, `Drop` and wakers may panic, block and
 //!     call back; none of them runs under a lock of this crate, but `Hash` and `Eq`, which poison nothing there.
-//! 12. **No unsafe code.**
+//! 13. **No unsafe code.**
 //!
 //! Not promised: that a request which never ends can be ended (its promise can be settled, see [`Worker::kill`] and
 //! [`Shutdown::Abandon`]), nor that anything survives the end of the process. Where a program is built with
-//! `panic = "abort"`, a panic ends it. Until waiting inside a worker has its spare workers, a processor that waits
-//! for a request of its own service needs a worker that is free to run it.
+//! `panic = "abort"`, a panic ends it.
 //!
 //! # A worker is a processor that runs jobs
 //!
@@ -84,10 +86,11 @@
 //!              callbacks, blocked threads, tasks, promise sets  <-  subscribers  <-  the run  <--------+
 //! ```
 //!
-//! The source is meant to be read from the bottom of the list of modules up: `sync`, `wakers` and `blocking`; `status`, `event`,
+//! The source is meant to be read from the bottom of the list of modules up: `sync`, `wakers` and `blocking`; `waits` and `waiting`,
+//! with `spares`, for those who wait inside a worker; `status`, `event`,
 //! `record` and what else is plain; `state`, `subscribers` and `run`, the one subtle part; `lane`, `inbox`, `hand`, `lanes`, `sleepers` and
 //! `idle`, which make up `queue_state` and so `queue`; `in_flight` and `departures`, `parked`, `room`, `observer`; `dispatcher`, where
-//! all of these meet, with `entry`, `ending` and `giving_up`; `promise` and `promise_set`; `desk`, `job`, `jobs`, `processor`, `mail` and `supervisor`; `pool`,
+//! all of these meet, with `entry`, `ending` and `giving_up`; `promise` and `promise_set`; `desk`, `job`, `jobs`, `processor`, `mail` and `supervisor`; `pool` and `reserve`,
 //! `builder`, `service`, `worker`, `assign`, `broadcast`.
 
 mod assign;
@@ -98,8 +101,11 @@ mod map;
 mod service;
 mod worker;
 
+mod alive;
+mod beginning;
 mod mail;
 mod pool;
+mod reserve;
 mod supervisor;
 
 mod context;
@@ -153,8 +159,11 @@ mod request_id;
 #[cfg(feature = "serde")]
 mod seconds;
 mod share;
+mod spares;
 mod state;
 mod status;
+mod waiting;
+mod waits;
 
 mod blocking;
 mod ready;
@@ -164,7 +173,7 @@ mod wakers;
 pub use broadcast::Broadcast;
 pub use builder::ProcessorServiceBuilder;
 pub use context::Context;
-pub use error::{FactoryError, Failure, QueueError, StartError};
+pub use error::{Circle, FactoryError, Failure, QueueError, StartError};
 pub use event::{Event, Outcome};
 pub use events::Events;
 pub use handle::{Handle, PromiseOf, PromiseSetOf};

@@ -147,7 +147,8 @@ impl Observer {
     }
 
     fn tell_of(&self, worker: &WorkerRecord, event: impl FnOnce(WorkerId, Arc<str>) -> Event) {
-        if self.has_subscribers() {
+        // Of spare workers nobody is told, but of what they do.
+        if self.has_subscribers() && !worker.is_spare() {
             self.tell(event(worker.id, Arc::clone(&worker.name)));
         }
     }

@@ -1,10 +1,10 @@
 //! The threads of a service: started together, and seen to their end.
 
 use std::hash::Hash;
-use std::task::Waker;
 use std::time::Instant;
 
-use crate::blocking::{block_on, block_until};
+use crate::alive::{Alive, AliveThread, EndOfThread};
+use crate::beginning::Beginning;
 use crate::current::WorkerThread;
 use crate::desk::Desk;
 use crate::dispatcher::Dispatcher;
@@ -12,21 +12,22 @@ use crate::error::{Failure, StartError};
 use crate::mail::{Mail, Order};
 use crate::processor::Processor;
 use crate::record::WorkerRecord;
+use crate::spares::Spares;
 use crate::status::WorkerId;
 use crate::supervisor::{Factory, Supervisor};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Arc, Mutex};
-use crate::wakers::{Wakers, wake_all};
 
 /// The workers of one service.
 pub(crate) struct Pool<P: Processor> {
-    home: Arc<Dispatcher<P::Request, P::Output>>,
+    pub(crate) home: Arc<Dispatcher<P::Request, P::Output>>,
     factory: Arc<Factory<P>>,
     /// What workers without a name of their own are named after.
     name: String,
     /// The number of the next worker. Held while workers come or are told to go, so that names stay unique and
     /// counts right; not while a processor is made.
-    next: Mutex<u32>,
+    pub(crate) next: Mutex<u32>,
+    pub(crate) spares: Arc<Spares>,
     threads: Mutex<Vec<Thread<P>>>,
     alive: Arc<Alive>,
 }
@@ -47,21 +48,23 @@ struct Started {
 }
 
 impl<P: Processor> Pool<P> {
-    /// Starts a service's first `n` workers. If one cannot be had, all are ended.
+    /// Starts a service's first `n` workers, with so many spare ones at most. If one cannot be had, all are ended.
     pub(crate) fn start(
         home: Arc<Dispatcher<P::Request, P::Output>>,
         factory: Arc<Factory<P>>,
         name: String,
         n: usize,
-    ) -> Result<Self, StartError> {
-        let pool = Self {
+        spares: usize,
+    ) -> Result<Arc<Self>, StartError> {
+        let pool = Arc::new(Self {
             home,
             factory,
             name,
             next: Mutex::new(0),
             threads: Mutex::default(),
             alive: Arc::default(),
-        };
+            spares: Arc::new(Spares::new(spares)),
+        });
         match pool.add(n) {
             Ok(_) => Ok(pool),
             Err(error) => {
@@ -78,7 +81,7 @@ impl<P: Processor> Pool<P> {
     }
 
     /// Adds `n` workers; when it returns, each has its processor. If one cannot be had, none of them stays.
-    pub(crate) fn add(&self, n: usize) -> Result<Vec<WorkerId>, StartError> {
+    pub(crate) fn add(self: &Arc<Self>, n: usize) -> Result<Vec<WorkerId>, StartError> {
         let mut next = self.next.lock();
         let started = self.spawn_many(&mut next, n);
         drop(next);
@@ -86,7 +89,7 @@ impl<P: Processor> Pool<P> {
     }
 
     /// Adds a worker with a name of its own.
-    pub(crate) fn add_named(&self, name: String) -> Result<WorkerId, StartError> {
+    pub(crate) fn add_named(self: &Arc<Self>, name: String) -> Result<WorkerId, StartError> {
         let mut next = self.next.lock();
         if self.is_taken(&name) {
             return Err(StartError::NameTaken { worker: name });
@@ -98,7 +101,7 @@ impl<P: Processor> Pool<P> {
     }
 
     /// Adds workers, or tells the youngest to leave, until there are `n`.
-    pub(crate) fn resize(&self, n: usize) -> Result<(), StartError> {
+    pub(crate) fn resize(self: &Arc<Self>, n: usize) -> Result<(), StartError> {
         let mut next = self.next.lock();
         let staying = self.home.counters.present();
         let staying: Vec<_> = staying
@@ -117,6 +120,7 @@ impl<P: Processor> Pool<P> {
 
     /// Whether all threads have come to their end by `deadline`.
     pub(crate) fn join(&self, deadline: Option<Instant>) -> bool {
+        self.spares.end_lingering();
         let is_over = self.alive.wait_for_none(deadline);
         if is_over {
             let threads = std::mem::take(&mut *self.threads.lock());
@@ -130,7 +134,11 @@ impl<P: Processor> Pool<P> {
     }
 
     /// Those that could be started, and why the next one could not.
-    fn spawn_many(&self, next: &mut u32, n: usize) -> (Vec<Started>, Result<(), StartError>) {
+    fn spawn_many(
+        self: &Arc<Self>,
+        next: &mut u32,
+        n: usize,
+    ) -> (Vec<Started>, Result<(), StartError>) {
         let mut started = Vec::new();
         for _ in 0..n {
             while self.is_taken(&format!("{}-{next}", self.name)) {
@@ -169,7 +177,7 @@ impl<P: Processor> Pool<P> {
     }
 
     /// Starts a worker that its caller waits for.
-    fn spawn(&self, next: &mut u32, name: String) -> Result<Started, StartError> {
+    fn spawn(self: &Arc<Self>, next: &mut u32, name: String) -> Result<Started, StartError> {
         if name.contains('\0') {
             return Err(StartError::BadName { worker: name });
         }
@@ -185,8 +193,8 @@ impl<P: Processor> Pool<P> {
     }
 
     /// Starts the thread of a worker that has its seat.
-    fn spawn_thread(
-        &self,
+    pub(crate) fn spawn_thread(
+        self: &Arc<Self>,
         record: &Arc<WorkerRecord>,
         beginning: Option<Arc<Beginning>>,
     ) -> Result<(), StartError> {
@@ -201,9 +209,11 @@ impl<P: Processor> Pool<P> {
         // Before its thread runs, so that workers are listed in the order of their numbers.
         self.home.counters.arrive(Arc::clone(record));
         let own_mail = Arc::clone(&mail);
+        let reserve = Arc::new(Arc::downgrade(self));
         let main = move || {
             // Dropped last, whatever happens before.
             let _end = end;
+            let _inside = WorkerThread::enter(desk.home.id, Arc::clone(&desk.record), reserve);
             live::<P>(desk, factory, own_mail, beginning.as_deref());
         };
         let record = Arc::clone(record);
@@ -233,7 +243,10 @@ impl<P: Processor> Pool<P> {
 
     /// Gives a worker up, with all it has, and starts another one in its place. `None`: it was leaving, or had
     /// left, and nobody takes its place.
-    pub(crate) fn kill(&self, lost: &Arc<WorkerRecord>) -> Result<Option<WorkerId>, StartError> {
+    pub(crate) fn kill(
+        self: &Arc<Self>,
+        lost: &Arc<WorkerRecord>,
+    ) -> Result<Option<WorkerId>, StartError> {
         let mut next = self.next.lock();
         let was_leaving = lost.is_retired();
         if !lost.lose() {
@@ -284,7 +297,10 @@ impl<P: Processor> Pool<P> {
         let threads = self.threads.lock();
         let workers: Vec<_> = threads
             .iter()
-            .filter(|thread| !thread.record.is_retired() && !thread.handle.is_finished())
+            .filter(|thread| {
+                let record = &thread.record;
+                !record.is_retired() && !record.is_spare() && !thread.handle.is_finished()
+            })
             .map(|thread| (Arc::clone(&thread.record), Arc::clone(&thread.mail)))
             .collect();
         // LOCK: released before foreign code may run.
@@ -321,7 +337,6 @@ fn live<P: Processor>(
     beginning: Option<&Beginning>,
 ) {
     let Desk { home, record } = &*desk;
-    let _inside = WorkerThread::enter(home.id, Arc::clone(record));
     let mut supervisor = Supervisor::<P>::new(Arc::clone(&desk), factory, Arc::clone(&mail));
     let processor = match beginning {
         None => supervisor.revive(),
@@ -375,91 +390,5 @@ where
 {
     if !home.queue.is_open() && home.queue.seats().is_empty() {
         home.close();
-    }
-}
-
-/// What became of a worker's start.
-#[derive(Default)]
-struct Beginning(Mutex<Begun>);
-
-#[derive(Default)]
-struct Begun {
-    result: Option<Result<(), StartError>>,
-    waiting: Option<Waker>,
-}
-
-impl Beginning {
-    fn set(&self, result: Result<(), StartError>) {
-        let mut begun = self.0.lock();
-        begun.result = Some(result);
-        let woken = begun.waiting.take();
-        drop(begun);
-        wake_all(woken);
-    }
-
-    fn wait(&self) -> Result<(), StartError> {
-        block_on(|waker| {
-            let mut begun = self.0.lock();
-            begun.waiting = Some(waker.clone());
-            begun.result.take()
-        })
-    }
-}
-
-/// How many threads there are, and who waits for there to be none.
-#[derive(Default)]
-struct Alive(Mutex<(usize, Wakers)>);
-
-impl Alive {
-    fn wait_for_none(&self, deadline: Option<Instant>) -> bool {
-        let mut place = None;
-        let is_over = block_until(deadline, |waker| {
-            let mut alive = self.0.lock();
-            if alive.0 == 0 {
-                return Some(());
-            }
-            // The waker is a thread's of this crate; nothing foreign is dropped here.
-            alive.1.register(&mut place, waker.clone());
-            None
-        });
-        if let Some(place) = place {
-            self.0.lock().1.remove(place);
-        }
-        is_over.is_some()
-    }
-}
-
-/// A worker's thread comes to its end, if it has not been let go before.
-struct EndOfThread(Arc<Mutex<Option<AliveThread>>>);
-
-impl Drop for EndOfThread {
-    fn drop(&mut self) {
-        let alive = self.0.lock().take();
-        // LOCK: released above, before those who wait are woken.
-        drop(alive);
-    }
-}
-
-/// One of them.
-struct AliveThread(Arc<Alive>);
-
-impl AliveThread {
-    fn new(alive: &Arc<Alive>) -> Self {
-        alive.0.lock().0 += 1;
-        Self(Arc::clone(alive))
-    }
-}
-
-impl Drop for AliveThread {
-    fn drop(&mut self) {
-        let mut alive = self.0.0.lock();
-        alive.0 -= 1;
-        let woken = if alive.0 == 0 {
-            alive.1.take()
-        } else {
-            Vec::new()
-        };
-        drop(alive);
-        wake_all(woken);
     }
 }

@@ -14,6 +14,7 @@ use crate::state::{Abort, State, Ticket};
 use crate::status::WorkerId;
 use crate::subscribers::{Key, Subscriber};
 use crate::sync::Arc;
+use crate::waiting;
 
 /// The outcome of one request, sooner or later. Dropping it aborts nothing.
 ///
@@ -52,17 +53,19 @@ impl<R, T> Promise<R, T> {
     /// # Blocking
     ///
     /// Until the promise is settled. In async code, await the promise instead.
+    ///
+    /// Inside a worker, a spare worker stands in for this one meanwhile. Where none can be had, or the wait would close
+    /// a circle of requests that wait for one another, it says [`Failure::WouldDeadlock`] or [`Failure::Cycle`] at
+    /// once, with a timeout too; the promise is not settled by that.
     #[doc(alias = "recv_data")]
     #[doc(alias = "get_return!")]
     pub fn wait(&self) -> Result<&T, Failure> {
         if let Some(outcome) = self.try_result() {
             return outcome;
         }
-        if self.entry().waits_for_this_thread() {
-            return Err(Failure::WouldDeadlock);
-        }
         let mut key = None;
-        block_on(|waker| self.poll(&mut key, waker))
+        let block = || block_on(|waker| self.poll(&mut key, waker));
+        waiting::wait(|| vec![self.target()], block).unwrap_or_else(Err)
     }
 
     /// The outcome, if the promise settles within `timeout`; one that is too long for the clock means for ever.
@@ -157,11 +160,10 @@ impl<R, T> Promise<R, T> {
         if let Some(outcome) = self.try_result() {
             return Some(outcome);
         }
-        if self.entry().waits_for_this_thread() {
-            return Some(Err(Failure::WouldDeadlock));
-        }
         let mut key = None;
-        let outcome = block_until(deadline, |waker| self.poll(&mut key, waker));
+        let block = || block_until(deadline, |waker| self.poll(&mut key, waker));
+        let waited = waiting::wait(|| vec![self.target()], block);
+        let outcome = waited.unwrap_or_else(|refused| Some(Err(refused)));
         if let (None, Some(key)) = (&outcome, key) {
             self.entry().run.unsubscribe(key);
         }
@@ -179,6 +181,11 @@ impl<R, T> Promise<R, T> {
             return None;
         }
         self.try_result()
+    }
+
+    /// What a wait for it waits for; `None`: for the thread that waits.
+    pub(crate) fn target(&self) -> Option<RequestId> {
+        (!self.entry().waits_for_this_thread()).then(|| self.id())
     }
 
     /// Gives up a place.

@@ -17,9 +17,11 @@ use slab::Slab;
 use crate::blocking::{block_until, deadline_after};
 use crate::promise::Promise;
 use crate::ready::{Announcer, Ready};
+use crate::request_id::RequestId;
 use crate::state::Ticket;
 use crate::subscribers::{Key, Subscriber};
 use crate::sync::{Arc, Mutex};
+use crate::waiting;
 
 /// Promises, to be had in the order in which they settle.
 ///
@@ -156,6 +158,9 @@ impl<R, T> PromiseSet<R, T> {
     /// The iterator knows its length, so that a progress bar can be put around it. Where promises are inserted
     /// meanwhile, it grows, and the iterator may go on after it gave `None`.
     ///
+    /// Inside a worker, where all that is left waits for this worker's own request, or no spare worker can be had, it
+    /// yields what has not settled: the promise's [`wait`](Promise::wait) says why.
+    ///
     /// # Blocking
     ///
     /// Each step, until a promise is settled.
@@ -224,9 +229,36 @@ impl<R, T> PromiseSet<R, T> {
             return Some(promise);
         }
         let mut place = None;
-        let selected = block_until(deadline, |waker| self.poll_select(&mut place, waker));
-        self.ready.leave(place);
-        selected.flatten()
+        let block = || block_until(deadline, |waker| self.poll_select(&mut place, waker));
+        match waiting::wait(|| self.unsettled(), block) {
+            Ok(selected) => {
+                self.ready.leave(place);
+                selected.flatten()
+            }
+            Err(_) => self.give_up_one(),
+        }
+    }
+
+    /// The runs of all members; none, where they are too many to be asked each time.
+    fn unsettled(&self) -> Vec<Option<RequestId>> {
+        let members = self.members.lock();
+        if members.all.len() > MOST_ASKED {
+            return Vec::new();
+        }
+        let all = members.all.iter();
+        all.map(|(_, member)| member.promise.target()).collect()
+    }
+
+    /// Takes out a promise that cannot be waited for here; its `wait` says why.
+    fn give_up_one(&self) -> Option<Promise<R, T>> {
+        let mut members = self.members.lock();
+        let number = members.all.iter().next()?.0;
+        let Member { promise, key } = members.all.remove(number);
+        drop(members);
+        if let Some(serial) = key.serial() {
+            promise.unsubscribe_member(serial);
+        }
+        Some(promise)
     }
 
     /// The next promise, or `Some(None)` if the set is empty, or a place among those who wait.
@@ -290,9 +322,11 @@ impl<R, T> Members<R, T> {
     /// The next one that has settled, and whether it was the last of all. Memory goes with the last of many.
     fn take(&mut self) -> Option<(Promise<R, T>, bool)> {
         let member = loop {
-            let key = self.settled.pop_front()?;
-            if let Some(member) = self.all.try_remove(key as usize) {
-                break member;
+            let key = self.settled.pop_front()? as usize;
+            // One that was given up may have been announced all the same, and another one may have its number.
+            let is_settled = |member: &Member<R, T>| member.promise.is_settled();
+            if self.all.get(key).is_some_and(is_settled) {
+                break self.all.remove(key);
             }
         };
         if self.settled.is_empty() && self.settled.capacity() > KEEP {
@@ -307,6 +341,8 @@ impl<R, T> Members<R, T> {
 }
 
 const MEMBERS_OF_AN_ANNOUNCER: u32 = 64;
+/// Where a set has more members than this, nobody looks for circles before a wait for them.
+const MOST_ASKED: usize = 1024;
 /// A set that is empty keeps memory for so many.
 const KEEP: usize = 1024;
 

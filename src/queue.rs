@@ -398,6 +398,24 @@ impl<I: Assigned> Queue<I> {
         wake_all(woken);
     }
 
+    /// A worker waits inside a request from now on, and a spare one is there.
+    pub(crate) fn worker_waits(&self) {
+        let mut state = self.state.lock();
+        state.waiting += 1;
+        let woken: Vec<_> = if state.is_hopeless() {
+            state.sleepers.rouse_all_broken().collect()
+        } else {
+            Vec::new()
+        };
+        drop(state);
+        wake_all(woken);
+    }
+
+    /// It waits no longer.
+    pub(crate) fn worker_goes_on(&self) {
+        self.state.lock().waiting -= 1;
+    }
+
     /// The hand of a worker that is served.
     pub(crate) fn hand_of(&self, worker: &WorkerRecord) -> Option<Arc<Hand<I>>> {
         self.state.lock().lanes.hand_of(worker.id)

@@ -25,6 +25,8 @@ pub(crate) struct QueueState<I> {
     /// Whether the inbox knows that somebody is to be woken for what comes in.
     calls: bool,
     pub(crate) sleepers: Sleepers,
+    /// How many workers wait inside a request.
+    pub(crate) waiting: usize,
     pub(crate) idle: IdleWatchers,
 }
 
@@ -59,6 +61,7 @@ impl<I: Assigned> QueueState<I> {
             is_paused,
             calls: false,
             sleepers: Sleepers::default(),
+            waiting: 0,
             idle: IdleWatchers::default(),
         }
     }
@@ -183,9 +186,9 @@ impl<I: Assigned> QueueState<I> {
         }
     }
 
-    /// Whether no worker can take an item, and none is likely to.
+    /// Whether no worker can take an item, and none is likely to: those that wait do not before others are done.
     pub(crate) fn is_hopeless(&self) -> bool {
-        self.sleepers.hopeless() >= self.lanes.workers().len()
+        self.sleepers.hopeless() + self.waiting >= self.lanes.workers().len()
     }
 
     /// The worker to wake for an item that has come in: its owner, or anybody.

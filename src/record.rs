@@ -9,6 +9,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::figures;
 use crate::held::Held;
+use crate::spares::Spares;
 use crate::status::{RequestStatus, WorkerId, WorkerState, WorkerStatus};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -21,6 +22,8 @@ pub(crate) struct WorkerRecord {
     pub(crate) line: WorkerId,
     pub(crate) name: Arc<str>,
     born: Instant,
+    /// Of a spare worker: how many are needed.
+    spares: Option<Arc<Spares>>,
     figures: CachePadded<Figures>,
     /// Beside the figures, on lines of the worker's own too.
     pub(crate) held: CachePadded<Held>,
@@ -77,6 +80,7 @@ impl WorkerRecord {
             line: id,
             name,
             born: Instant::now(),
+            spares: None,
             figures: CachePadded::default(),
             held: CachePadded::default(),
         }
@@ -91,6 +95,36 @@ impl WorkerRecord {
         let respawns = self.figures.respawns.load(Ordering::Relaxed);
         heir.figures.respawns.store(respawns, Ordering::Relaxed);
         heir
+    }
+
+    /// The record of a worker that stands in for those that wait.
+    pub(crate) fn spare(id: WorkerId, name: Arc<str>, spares: Arc<Spares>) -> Self {
+        Self {
+            spares: Some(spares),
+            ..Self::new(id, name)
+        }
+    }
+
+    pub(crate) fn is_spare(&self) -> bool {
+        self.spares.is_some()
+    }
+
+    /// Whether it is a spare worker that is not needed at the moment, and so is to do nothing.
+    #[inline]
+    pub(crate) fn is_superfluous(&self) -> bool {
+        let spares = self.spares.as_ref();
+        spares.is_some_and(|spares| spares.are_too_many()) && !self.is_retired()
+    }
+
+    /// Waits while it is a spare worker that is not needed; after a while, it is to leave.
+    #[inline]
+    pub(crate) fn linger(&self) {
+        if self.is_superfluous()
+            && let Some(spares) = &self.spares
+            && spares.linger()
+        {
+            self.retire();
+        }
     }
 
     /// A job goes to this worker. To be called under the queue's lock, so that no job is between the two.

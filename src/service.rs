@@ -49,12 +49,12 @@ pub struct ProcessorService<P: Processor> {
 impl<P: Processor> ProcessorService<P> {
     pub(crate) fn new(
         home: Arc<Dispatcher<P::Request, P::Output>>,
-        pool: Pool<P>,
+        pool: Arc<Pool<P>>,
         window: usize,
     ) -> Self {
         Self {
             handle: Handle { home },
-            pool: Arc::new(pool),
+            pool,
             window,
             gave_up: AtomicBool::new(false),
             born: Instant::now(),

@@ -150,6 +150,7 @@ impl<P: Processor> Supervisor<P> {
             if failures >= BROKEN_AFTER {
                 self.mail.give_up(&Failure::WorkerLost);
             }
+            record.linger();
             if self.wait(backoff, failures >= BROKEN_AFTER).is_break() {
                 return None;
             }
