@@ -1,9 +1,9 @@
 //! How many instructions a request takes, counted by callgrind: repeatable, where times are not.
 //!
 //! `cargo bench --bench instructions` compares with `benches/instructions.txt`, and fails where a figure is more than a
-//! twentieth above it; `-- --write` writes that file anew. Needs valgrind. Instructions are no time: a change that
-//! costs some may pay all the same, in memory that is not touched or in locks that are not taken. So this tells of what
-//! nobody meant to change.
+//! tenth above it, for a twentieth may come of what the compiler puts inline; `-- --write` writes that file anew. Needs
+//! valgrind. Instructions are no time: a change that costs some may pay all the same, in memory that is not touched or
+//! in locks that are not taken. So this tells of what nobody meant to change.
 
 use std::env;
 use std::error::Error;
@@ -78,7 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let before = stored(case).unwrap_or(f64::INFINITY);
         println!("{case}: {now:.0} instructions a request; before {before:.0}");
         writeln!(written, "{case} {now:.0}")?;
-        if now > 1.05 * before || before.is_infinite() {
+        if now > 1.1 * before || before.is_infinite() {
             worse.push(case);
         }
     }

@@ -57,6 +57,9 @@ struct Members<R, T> {
     /// What the next members tell, and how many more may have this one.
     announcer: Option<Arc<Announcer>>,
     announcer_left: u32,
+    /// Whether one was given up before it settled. It may have been announced all the same, and another one may have
+    /// its number now.
+    gave_up: bool,
 }
 
 struct Member<R, T> {
@@ -228,6 +231,12 @@ impl<R, T> PromiseSet<R, T> {
         if let Some(promise) = self.try_select() {
             return Some(promise);
         }
+        self.select_later(deadline)
+    }
+
+    // Apart, so that taking what is there stays short.
+    #[cold]
+    fn select_later(&self, deadline: Option<Instant>) -> Option<Promise<R, T>> {
         let mut place = None;
         let block = || block_until(deadline, |waker| self.poll_select(&mut place, waker));
         match waiting::wait(|| self.unsettled(), block) {
@@ -254,6 +263,7 @@ impl<R, T> PromiseSet<R, T> {
         let mut members = self.members.lock();
         let number = members.all.iter().next()?.0;
         let Member { promise, key } = members.all.remove(number);
+        members.gave_up = true;
         drop(members);
         if let Some(serial) = key.serial() {
             promise.unsubscribe_member(serial);
@@ -301,6 +311,7 @@ impl<R, T> Members<R, T> {
             settled: VecDeque::new(),
             announcer: None,
             announcer_left: 0,
+            gave_up: false,
         }
     }
 
@@ -323,10 +334,12 @@ impl<R, T> Members<R, T> {
     fn take(&mut self) -> Option<(Promise<R, T>, bool)> {
         let member = loop {
             let key = self.settled.pop_front()? as usize;
-            // One that was given up may have been announced all the same, and another one may have its number.
             let is_settled = |member: &Member<R, T>| member.promise.is_settled();
-            if self.all.get(key).is_some_and(is_settled) {
-                break self.all.remove(key);
+            if self.gave_up && !self.all.get(key).is_some_and(is_settled) {
+                continue;
+            }
+            if let Some(member) = self.all.try_remove(key) {
+                break member;
             }
         };
         if self.settled.is_empty() && self.settled.capacity() > KEEP {

@@ -48,7 +48,12 @@ prints_what_it_says!(80 lines: resource, named_jobs);
 #[test]
 fn recursive_builds_each_target_once_and_reports_the_circle() {
     let printed = run("recursive", &[]);
-    let lines = |start: &str| printed.lines().filter(|line| line.starts_with(start)).count();
+    let lines = |start: &str| {
+        printed
+            .lines()
+            .filter(|line| line.starts_with(start))
+            .count()
+    };
     assert_eq!(lines("built "), 5, "{printed}");
     assert_eq!(lines("app: 6 built into it"), 1, "{printed}");
     assert_eq!(printed.matches("would wait for").count(), 2, "{printed}");
