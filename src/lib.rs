@@ -153,7 +153,6 @@ mod events;
 mod figures;
 mod held;
 mod pace;
-mod panic;
 mod record;
 mod request_id;
 #[cfg(feature = "serde")]
@@ -166,6 +165,7 @@ mod waiting;
 mod waits;
 
 mod blocking;
+mod panic;
 mod ready;
 mod sync;
 mod wakers;

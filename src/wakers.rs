@@ -1,7 +1,8 @@
 //! A list of wakers waiting for one event.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
+
+use crate::panic::catch;
 
 /// Who is to be woken; kept inside the mutex of what they wait for.
 #[derive(Debug, Default)]
@@ -50,7 +51,7 @@ pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
     wakers.into_iter().for_each(wake);
 }
 
-/// Wakes one. A waker is foreign code: one that panics harms nobody else.
+/// Wakes one. A waker is foreign code: one that panics harms nobody else, nor does the payload of its panic.
 pub(crate) fn wake(waker: Waker) {
-    let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+    let _ = catch(|| waker.wake());
 }

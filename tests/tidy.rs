@@ -95,7 +95,6 @@ const LAYERS: [&[&str]; 10] = [
         "figures",
         "held",
         "pace",
-        "panic",
         "record",
         "request_id",
         "seconds",
@@ -106,7 +105,7 @@ const LAYERS: [&[&str]; 10] = [
         "waiting",
         "waits",
     ],
-    &["blocking", "ready", "sync", "wakers"],
+    &["blocking", "panic", "ready", "sync", "wakers"],
 ];
 
 /// What each module imports from the others.
