@@ -8,13 +8,14 @@
 mod model;
 mod support;
 
+use std::collections::HashMap;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use model::{Model, Phase, Seen};
 use parallel_workers::{
-    Context, Failure, Processor, ProcessorService, Promise, PromiseSet, Share, State, WorkerState,
-    WorkerStatus,
+    Context, Failure, Processor, ProcessorService, Promise, PromiseSet, RequestId, Share, State,
+    WorkerId, WorkerState, WorkerStatus,
 };
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::test_runner::Config;
@@ -30,6 +31,10 @@ enum Step {
     Insert(usize),
     Select,
     Settle { which: usize, panics: bool },
+    Kill(usize),
+    AddWorker,
+    RemoveIdleWorker,
+    Broadcast,
     Pause,
     Resume,
 }
@@ -45,6 +50,10 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Select),
         4 => (any::<usize>(), any::<bool>())
             .prop_map(|(which, panics)| Step::Settle { which, panics }),
+        1 => any::<usize>().prop_map(Step::Kill),
+        1 => Just(Step::AddWorker),
+        1 => Just(Step::RemoveIdleWorker),
+        1 => Just(Step::Broadcast),
         1 => Just(Step::Pause),
         1 => Just(Step::Resume),
     ]
@@ -84,6 +93,10 @@ struct Bench {
     set: PromiseSet<u32, u32>,
     model: Model,
     owed: Vec<CalledBack>,
+    /// The run that each id names.
+    ids: HashMap<RequestId, usize>,
+    /// Answers of broadcasts.
+    asked: Vec<Promise<WorkerId, ()>>,
 }
 
 impl Bench {
@@ -106,6 +119,8 @@ impl Bench {
             set,
             model,
             owed,
+            ids: HashMap::new(),
+            asked: Vec::new(),
         }
     }
 
@@ -158,6 +173,19 @@ impl Bench {
             }
             Step::Select => self.select(),
             Step::Settle { which, panics } => self.settle(which, panics),
+            Step::Kill(which) => self.kill(which),
+            Step::AddWorker => {
+                if self.model.workers < 4 {
+                    self.service.add_workers(1).unwrap();
+                    self.model.workers += 1;
+                }
+            }
+            Step::RemoveIdleWorker => self.remove_idle_worker(),
+            Step::Broadcast => {
+                let asked = self.service.broadcast(|_| ());
+                assert_eq!(asked.len(), self.model.workers);
+                self.asked.extend(asked);
+            }
             Step::Pause => {
                 self.service.pause();
                 self.model.is_paused = true;
@@ -181,6 +209,7 @@ impl Bench {
             let _ = sender.send(id);
         });
         self.owed.push(id);
+        self.ids.insert(promise.id(), seen.run);
         self.promises.push((seen, promise));
     }
 
@@ -209,7 +238,38 @@ impl Bench {
         if let Some(run) = pick(&running, which) {
             let end = self.model.runs[*run].end.take().expect("it has begun");
             end.send(panics).unwrap();
-            self.model.settle(*run, panics);
+            let ending = if panics {
+                Phase::Panicked
+            } else {
+                Phase::Output
+            };
+            self.model.settle(*run, ending);
+        }
+    }
+
+    /// Kills the worker of a run. Another one takes its place.
+    fn kill(&mut self, which: usize) {
+        let busy = self.service.workers().into_iter();
+        let busy: Vec<_> = busy.filter(|worker| !worker.requests.is_empty()).collect();
+        let Some(worker) = pick(&busy, which) else {
+            return;
+        };
+        let run = self.ids[&worker.requests[0].id];
+        let killed = self.service.worker(worker.id).unwrap().kill().unwrap();
+        assert!(killed.is_some());
+        // Its thread ends when nobody can tell it how.
+        self.model.runs[run].end = None;
+        self.model.settle(run, Phase::Lost);
+    }
+
+    fn remove_idle_worker(&mut self) {
+        let mut idle = self.service.workers().into_iter();
+        if let Some(worker) = idle.find(|worker| worker.state != WorkerState::Busy) {
+            assert!(self.service.worker(worker.id).unwrap().remove());
+            self.model.workers -= 1;
+            while self.service.worker(worker.id).is_some() {
+                std::thread::yield_now();
+            }
         }
     }
 
@@ -283,6 +343,7 @@ impl Bench {
                 return;
             }
             Some(Phase::Output) => assert_eq!(result, Some(Ok(&request))),
+            Some(Phase::Lost) => assert_eq!(result, Some(Err(Failure::WorkerLost))),
             Some(Phase::Panicked) => assert!(matches!(result, Some(Err(Failure::Panicked(_))))),
             Some(phase) => assert_eq!(
                 (phase, result),
@@ -318,6 +379,8 @@ impl Bench {
         assert_eq!(status.settled.outputs, count(Phase::Output) as u64);
         assert_eq!(status.settled.panicked, count(Phase::Panicked) as u64);
         assert_eq!(status.settled.aborted, count(Phase::Aborted) as u64);
+        assert_eq!(status.settled.worker_lost, count(Phase::Lost) as u64);
+        assert_eq!(status.workers.len(), self.model.workers);
         assert_eq!(status.coalesced, self.model.coalesced);
     }
 
@@ -329,6 +392,7 @@ impl Bench {
             promises,
             set,
             model,
+            asked,
             ..
         } = self;
         let runs = model.runs.len() as u64;
@@ -337,6 +401,7 @@ impl Bench {
         service.stop();
         assert!(promises.iter().all(|(_, promise)| promise.is_settled()));
         assert!(set.select().all(|promise| promise.is_settled()));
+        assert!(asked.iter().all(|answer| answer.is_settled()));
         let status = service.status();
         assert_eq!(
             (status.settled.total(), status.queued, status.running),

@@ -12,6 +12,8 @@ pub(crate) enum Phase {
     Output,
     Panicked,
     Aborted,
+    /// With its worker, which was killed.
+    Lost,
 }
 
 /// What the model knows of a run.
@@ -159,13 +161,9 @@ impl Model {
         self.members.retain(|seen| !is_told(seen));
     }
 
-    pub(crate) fn settle(&mut self, index: usize, panics: bool) {
+    pub(crate) fn settle(&mut self, index: usize, ending: Phase) {
         let run = &mut self.runs[index];
-        run.phase = if panics {
-            Phase::Panicked
-        } else {
-            Phase::Output
-        };
+        run.phase = ending;
         let request = run.request;
         let next = run.next.take();
         let next = next.filter(|next| self.runs[*next].phase == Phase::Queued);
