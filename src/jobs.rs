@@ -13,7 +13,6 @@ use crate::departures::Departures;
 use crate::desk::{Begun, Desk};
 use crate::dispatcher::Entry;
 use crate::error::Failure;
-use crate::figures;
 use crate::hand::{Hand, Taken};
 use crate::job::Job;
 use crate::pace::Pace;
@@ -360,9 +359,6 @@ where
     T: Send + Sync + 'static,
 {
     let Desk { home, record } = desk;
-    if !figures::ARE_KEPT {
-        return (0, 0);
-    }
     if !home.observer.is_on() {
         return (pace.time(began, || record.nanos()), 0);
     }

@@ -7,7 +7,7 @@
 //! foreign code runs: items and wakers are dropped, and sleepers woken, after it has been released.
 //!
 //! The queue is work-conserving: every item that comes in wakes a sleeping worker that may take it, if there is
-//! one, and a worker takes one item at a time and sleeps only when it finds none.
+//! one, and a worker sleeps only when it finds none, neither in a lane nor in another worker's hand.
 
 use std::task::Waker;
 use std::time::Instant;
