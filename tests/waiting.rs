@@ -109,8 +109,11 @@ fn a_circle_of_many_is_told_to_whoever_closes_it_and_only_to_him() {
     }
     for workers in [1, 4] {
         let service = start(builder(workers), around);
-        let mut outputs: Vec<_> = service
-            .queue_requests(1..=4)
+        // All are there before the first begins, so that each has one run.
+        service.pause();
+        let promises = service.queue_requests(1..=4);
+        service.resume();
+        let mut outputs: Vec<_> = promises
             .select()
             .map(|promise| promise.wait().unwrap().clone().unwrap())
             .collect();
