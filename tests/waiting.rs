@@ -50,8 +50,10 @@ fn fibonacci(n: u32, service: &Handle<Recursive>) -> Result<u64, Failure> {
 #[test]
 fn requests_that_wait_for_others_need_no_more_than_one_worker() {
     let service = start(builder(1).share(Share::WhileHeld), fibonacci);
-    // The last first, so that each waits for the next; and held, so that each is computed once.
+    // The last first, so that each waits for the next; and held before the first begins, so that each is computed once.
+    service.pause();
     let promises: Vec<_> = (0..=60).rev().map(|n| service.queue_request(n)).collect();
+    service.resume();
     assert_eq!(*promises[0].wait().unwrap(), Ok(1_548_008_755_920));
     assert_eq!(service.status().settled.outputs, 61);
     let status = service.status();
