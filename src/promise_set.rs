@@ -121,8 +121,12 @@ impl<R, T> PromiseSet<R, T> {
         let is_settled = key.is_none();
         let key = key.into();
         members.all.insert(Member { promise, key });
+        let is_next = is_settled && self.ready.is_quiet();
+        if is_next {
+            members.settled.push_back(number);
+        }
         drop(members);
-        if is_settled {
+        if is_settled && !is_next {
             self.ready.announce([number]);
         }
     }

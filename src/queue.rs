@@ -105,6 +105,17 @@ impl<I: Assigned> Queue<I> {
 
     /// Takes an item out before a worker comes to it; when it came is looked up if somebody wants to know.
     pub(crate) fn remove(&self, item: &I, wants_time: bool) -> Option<Taken<I>> {
+        // LOCK: what leaves the inbox meanwhile is under the queue's lock by then, and is found there.
+        if item.line().is_none()
+            && let Some(removed) = self.inbox.remove(item, wants_time)
+        {
+            self.rouse_watchers();
+            return Some(removed);
+        }
+        self.remove_from_lanes(item, wants_time)
+    }
+
+    fn remove_from_lanes(&self, item: &I, wants_time: bool) -> Option<Taken<I>> {
         let mut state = self.state.lock();
         let removed = state.lanes.remove(item, wants_time);
         self.note_more(&state);
@@ -230,6 +241,15 @@ impl<I: Assigned> Queue<I> {
         }
         let has_more = self.has_more.load(Ordering::SeqCst);
         if !has_more || self.worker_watchers.load(Ordering::SeqCst) > 0 {
+            let woken = self.state.lock().rouse();
+            wake_all(woken);
+        }
+    }
+
+    /// Something has left the inbox, and what was waited for may have been this. ORDERING: as for an end, with the
+    /// inbox's lock for the count.
+    fn rouse_watchers(&self) {
+        if self.watchers.load(Ordering::SeqCst) > 0 {
             let woken = self.state.lock().rouse();
             wake_all(woken);
         }

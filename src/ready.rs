@@ -3,12 +3,17 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
 use crate::wakers::{Wakers, wake_all};
 
 /// A queue of settled members' keys. Workers announce, the set's owner takes.
 #[derive(Debug, Default)]
-pub(crate) struct Ready(Mutex<Announced>);
+pub(crate) struct Ready {
+    /// Whether there is something to take, or somebody who waits. Written under the lock.
+    is_busy: AtomicBool,
+    announced: Mutex<Announced>,
+}
 
 #[derive(Debug, Default)]
 struct Announced {
@@ -39,18 +44,34 @@ impl Announcer {
 impl Ready {
     /// The members under `keys` have settled.
     pub(crate) fn announce(&self, keys: impl IntoIterator<Item = u32>) {
-        let mut announced = self.0.lock();
+        let mut announced = self.announced.lock();
         announced.keys.extend(keys);
         let woken = announced.waiting.take();
+        self.is_busy.store(true, Ordering::Relaxed);
         // LOCK: released before anybody is woken.
         drop(announced);
         wake_all(woken);
     }
 
+    /// Whether nothing is to be taken and nobody waits.
+    ///
+    /// ORDERING: relaxed. What was announced before, in an order that somebody knows of, is seen here by that order;
+    /// of what is announced at the same time, either may come first. Who waits took his place under the lock of the
+    /// set's members, which whoever asks here holds.
+    pub(crate) fn is_quiet(&self) -> bool {
+        !self.is_busy.load(Ordering::Relaxed)
+    }
+
     /// Gives all that have settled to `keys`, which is empty: so whoever takes them one by one meets those who
     /// announce only once in a while.
     pub(crate) fn take_all(&self, keys: &mut VecDeque<u32>) {
-        std::mem::swap(&mut self.0.lock().keys, keys);
+        if self.is_quiet() {
+            return;
+        }
+        let mut announced = self.announced.lock();
+        std::mem::swap(&mut announced.keys, keys);
+        self.is_busy
+            .store(!announced.waiting.is_empty(), Ordering::Relaxed);
     }
 
     /// The same, or a place among those who wait, under `place`. Gives back a waker that is not needed.
@@ -60,8 +81,9 @@ impl Ready {
         place: &mut Option<u64>,
         waker: Waker,
     ) -> Option<Waker> {
-        let mut announced = self.0.lock();
+        let mut announced = self.announced.lock();
         if announced.keys.is_empty() {
+            self.is_busy.store(true, Ordering::Relaxed);
             return announced.waiting.register(place, waker);
         }
         std::mem::swap(&mut announced.keys, keys);
@@ -70,14 +92,14 @@ impl Ready {
 
     /// Gives up a place. There is no wake-up to pass on: an announcement wakes everybody.
     pub(crate) fn leave(&self, place: Option<u64>) {
-        let unused = place.and_then(|place| self.0.lock().waiting.remove(place));
+        let unused = place.and_then(|place| self.announced.lock().waiting.remove(place));
         // LOCK: released above, before the waker is dropped.
         drop(unused);
     }
 
     /// Wakes everybody who waits: there may be nothing left to wait for.
     pub(crate) fn wake_all(&self) {
-        let woken = self.0.lock().waiting.take();
+        let woken = self.announced.lock().waiting.take();
         wake_all(woken);
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct Run<R, T> {
     /// The number of the worker that began it; before that, of the first of the line of workers that it was
     /// assigned to.
     worker: AtomicU32,
-    /// Where it stands in its lane. Read and written under the queue's lock.
+    /// Where it stands in its lane. Written under the lock of that lane.
     position: AtomicU32,
     outcome: OnceLock<Result<T, Failure>>,
     subscribers: Mutex<Subscribers>,
@@ -183,6 +183,10 @@ impl<R, T> Run<R, T> {
 
     /// The caller of `ticket` takes his vote back.
     pub(crate) fn leave(&self, ticket: Ticket) -> Left {
+        // Where there is one ticket only, whether it was given back is in the state word, and the list need not be asked.
+        if ticket == Ticket::FIRST && self.state.withdraw_unshared() {
+            return Left::Withdrawn;
+        }
         // LOCK: whether this caller has left, and that he leaves now, is one step.
         let mut subscribers = self.subscribers.lock();
         if subscribers.is_closed() || subscribers.has_left(ticket) {
@@ -225,7 +229,8 @@ impl<R, T> Run<R, T> {
 
 impl<R, T> Placed for Run<R, T> {
     fn place(&self, position: u32) {
-        // ORDERING: relaxed, here and below: the queue's lock orders them.
+        // ORDERING: relaxed, here and below: the lane's lock orders them, and what is read under that of another lane
+        // is no more than where to look.
         self.position.store(position, Ordering::Relaxed);
     }
 

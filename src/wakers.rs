@@ -36,6 +36,10 @@ impl Wakers {
         Some(self.waiting.swap_remove(index).1)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Takes all of them, to be woken with [`wake_all`] once the lock is released.
     pub(crate) fn take(&mut self) -> Vec<Waker> {
         // As a rule nobody waits, and this is asked for each run that settles.

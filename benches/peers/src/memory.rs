@@ -1,25 +1,22 @@
 //! How much memory a queued request takes, seen from outside: by the resident memory of a process of its own.
 
 use std::env;
-use std::fs;
+use std::fs::File;
 use std::hint::black_box;
+use std::io::Read;
 use std::process::Command;
+use std::thread;
 
 use parallel_workers::{Context, ProcessorService, processor_fn};
 
 use crate::case::{Case, Goal, measured};
-use crate::ours::start;
 
 /// Set for the process that is measured: how many requests it queues.
 const REQUESTS: &str = "PEERS_MEMORY_REQUESTS";
 
-/// Queues so many, keeps their promises, processes them, and lets go of everything.
-fn queue_and_process(n: u64) {
-    // What a thread keeps from its first wait on is not to lie behind all the rest.
-    let first = start(1, |n: &u64| *n);
-    first.queue_request(1).wait().expect("nothing fails here");
-    drop(first);
-    let before = resident("VmRSS");
+/// Queues so many, keeps their promises, processes them, and lets go of everything. Gives what was resident while all
+/// were queued.
+fn queue_and_process(n: u64) -> u64 {
     let builder = ProcessorService::builder().workers(2).paused(true);
     let service = builder.start(|| processor_fn(|n: &u64, _: &Context<'_>| n.wrapping_mul(3)));
     let service = service.expect("the service starts");
@@ -27,10 +24,25 @@ fn queue_and_process(n: u64) {
     promises.extend((0..n).map(|request| service.queue_request(request)));
     let queued = resident("VmHWM");
     service.resume();
-    service.wait_idle();
+    promises
+        .iter()
+        .for_each(|promise| _ = promise.wait().expect("nothing fails here"));
     drop(promises);
     drop(service);
+    // What a thread has at hand it gives back at its very end.
+    while of_this_process("Threads") > 1 {
+        thread::yield_now();
+    }
     clear_up();
+    queued
+}
+
+/// The same, measured from outside.
+fn measure_here(n: u64) {
+    // Once with few, so that the program's own code is resident before.
+    queue_and_process(n.min(1_000));
+    let before = resident("VmRSS");
+    let queued = queue_and_process(n);
     let after = resident("VmRSS");
     println!("{before} {queued} {after}");
 }
@@ -43,26 +55,37 @@ pub fn clear_up() {
 
 /// Bytes, as the kernel counts them.
 fn resident(what: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    of_this_process(what) * 1024
+}
+
+fn of_this_process(what: &str) -> u64 {
+    // No memory of the allocator's: what it keeps of that would lie behind the requests, and hold on to theirs.
+    let mut status = [0; 4096];
+    let read = File::open("/proc/self/status").and_then(|mut file| file.read(&mut status));
+    let status = str::from_utf8(&status[..read.unwrap_or(0)]).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(what));
-    let kilobytes = line.and_then(|line| {
+    let figure = line.and_then(|line| {
         line.trim_matches(|c: char| !c.is_ascii_digit())
             .parse()
             .ok()
     });
-    kilobytes.unwrap_or(0) * 1024
+    figure.unwrap_or(0)
 }
 
 /// What this process is to do, if it was started by the case below.
 pub fn serve() -> bool {
     let requests = env::var(REQUESTS).ok().and_then(|n| n.parse().ok());
-    requests.map(queue_and_process).is_some()
+    requests.map(measure_here).is_some()
 }
 
 /// Resident bytes before, at most while all are queued, and after all.
 fn measure(n: u64) -> [f64; 3] {
     let program = env::current_exe().expect("the program knows itself");
-    let output = Command::new(program).env(REQUESTS, n.to_string()).output();
+    let mut command = Command::new(program);
+    command.env(REQUESTS, n.to_string());
+    // The default of glibc, which otherwise raises it by itself, and keeps up to 64 MB for each thread that it has seen.
+    command.env("MALLOC_TRIM_THRESHOLD_", "131072");
+    let output = command.output();
     let printed = output.expect("the program starts again").stdout;
     let printed = String::from_utf8_lossy(&printed);
     let mut bytes = printed
@@ -81,15 +104,22 @@ pub fn case() -> Case {
         requests: 10_000_000,
         expected: |n| n,
         contenders: vec![
+            measured("ours, before", move |n| {
+                let [before, ..] = measure(n);
+                each(before, n)
+            }),
             measured("ours, queued", move |n| {
                 let [before, queued, _] = measure(n);
                 each(queued - before, n)
             }),
             measured("ours, when done", move |n| {
-                let [before, _, after] = measure(n);
-                each((after - before).max(0.0), n)
+                let [.., after] = measure(n);
+                each(after, n)
             }),
         ],
-        goals: vec![Goal::units("ours, queued", 128.0)],
+        goals: vec![
+            Goal::units("ours, queued", 128.0),
+            Goal::ratio("ours, when done", 1.1, "ours, before"),
+        ],
     }
 }

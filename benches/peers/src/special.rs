@@ -1,6 +1,6 @@
 //! What is measured within a run: joins, latency, scheduling, aborts, sets, memory.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -312,13 +312,14 @@ fn growth() -> Case {
         }
     };
     let contenders = vec![
+        measured("ours, 10,000", run(1_000)),
         measured("ours, 100,000", run(100)),
         measured("ours, 1,000,000", run(10)),
         measured("ours, 10,000,000", run(1)),
     ];
     let case = case(
         "growth",
-        "distinct requests, a hundred times as many",
+        "distinct requests, ten, a hundred and a thousand times as many",
         10_000_000,
         contenders,
     );
@@ -332,30 +333,52 @@ fn set() -> Case {
         service.wait_idle();
         set
     };
-    let select = measured("ours, select", move |n| {
-        let set = settled(n);
-        let begin = Instant::now();
-        let yielded = set.select().count();
-        (yielded as u64, each(begin, n))
-    });
-    let insert = measured("ours, insert while selecting", move |n| {
-        let promises = settled(n).wait_for_all();
-        let set = PromiseSet::new();
-        let yielded = AtomicUsize::new(0);
-        let begin = Instant::now();
-        for promise in promises {
-            set.insert(promise);
-            yielded.fetch_add(usize::from(set.try_select().is_some()), Ordering::Relaxed);
+    let select = |divide: u64| {
+        move |n: u64| {
+            let few = n / divide;
+            let set = settled(few);
+            let begin = Instant::now();
+            let yielded = set.select().count() as u64;
+            (yielded * divide, each(begin, few))
         }
-        (yielded.into_inner() as u64, each(begin, n))
-    });
+    };
+    // As many insertions as selections, so there are two steps for each promise.
+    let insert = |divide: u64| {
+        move |n: u64| {
+            let few = n / divide;
+            let promises = settled(few).wait_for_all();
+            let set = PromiseSet::new();
+            let mut yielded = 0;
+            let begin = Instant::now();
+            for promise in promises {
+                set.insert(promise);
+                yielded += u64::from(set.try_select().is_some());
+            }
+            (yielded * divide, each(begin, 2 * few))
+        }
+    };
+    let contenders = vec![
+        measured("ours, select, a tenth", select(10)),
+        measured("ours, select", select(1)),
+        measured("ours, insert while selecting, a tenth", insert(10)),
+        measured("ours, insert while selecting", insert(1)),
+    ];
     let mut case = case(
         "set",
-        "promises that have settled",
+        "promises that have settled; a step each: a selection, or an insertion or selection in turn",
         1_000_000,
-        vec![select, insert],
+        contenders,
     );
-    let all = ["ours, select", "ours, insert while selecting"];
-    case.goals.extend(all.map(|ours| Goal::units(ours, 60.0)));
+    let all = [
+        ("ours, select", "ours, select, a tenth"),
+        (
+            "ours, insert while selecting",
+            "ours, insert while selecting, a tenth",
+        ),
+    ];
+    for (ours, tenth) in all {
+        case = with_goal(case, ours, 1.3, tenth);
+        case.goals.push(Goal::units(ours, 60.0));
+    }
     case
 }
