@@ -18,8 +18,9 @@ use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::process::atomic::AtomicUsize;
 use crate::sync::thread::{self, Thread};
-use crate::sync::{Arc, OnceLock};
+use crate::sync::{Arc, now, thread_local};
 
 struct Unpark {
     thread: Thread,
@@ -71,8 +72,15 @@ const SHORTEST_LOOKOUT: u64 = 1_000;
 
 /// Whether another thread can do something while this one looks out.
 fn is_worthwhile() -> bool {
-    static IS_PARALLEL: OnceLock<bool> = OnceLock::new();
-    *IS_PARALLEL.get_or_init(|| thread::available_parallelism().is_ok_and(|n| n.get() > 1))
+    /// How many processors there are; 0: nobody has looked.
+    static PROCESSORS: AtomicUsize = AtomicUsize::new(0);
+    // ORDERING: relaxed; whoever looks finds the same.
+    let mut processors = PROCESSORS.load(Ordering::Relaxed);
+    if processors == 0 {
+        processors = thread::available_parallelism().map_or(1, usize::from);
+        PROCESSORS.store(processors, Ordering::Relaxed);
+    }
+    processors > 1
 }
 
 /// Looks out for being woken, for a short while.
@@ -81,7 +89,7 @@ fn look_out(unpark: &Unpark) -> bool {
         return false;
     }
     let longest = LOOKOUT.try_with(Cell::get).unwrap_or(0);
-    let begin = Instant::now();
+    let begin = now();
     let was_woken = loop {
         for _ in 0..32 {
             if unpark.was_woken.load(Ordering::Acquire) {
@@ -92,7 +100,7 @@ fn look_out(unpark: &Unpark) -> bool {
         if unpark.was_woken.load(Ordering::Acquire) {
             break true;
         }
-        if begin.elapsed() >= Duration::from_nanos(longest) {
+        if now().saturating_duration_since(begin) >= Duration::from_nanos(longest) {
             break false;
         }
         // Whoever is to wake this thread may need the processor.
@@ -109,7 +117,7 @@ fn look_out(unpark: &Unpark) -> bool {
 
 /// The instant `timeout` from now; `None`, which is "never", where the clock cannot express it.
 pub(crate) fn deadline_after(timeout: Duration) -> Option<Instant> {
-    Instant::now().checked_add(timeout)
+    now().checked_add(timeout)
 }
 
 /// Blocks until `poll` gives a value, or until `deadline` has passed: then `None`.
@@ -129,7 +137,7 @@ pub(crate) fn block_until<T>(
         if let Some(value) = poll(&waiter.waker) {
             return Some(value);
         }
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if deadline.is_some_and(|deadline| now() >= deadline) {
             return None;
         }
         if look_out(&waiter.unpark) {
@@ -138,7 +146,7 @@ pub(crate) fn block_until<T>(
         match deadline {
             None => thread::park(),
             Some(deadline) => {
-                thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
+                thread::park_timeout(deadline.saturating_duration_since(now()));
             }
         }
     }

@@ -7,8 +7,8 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 
 use crate::record::WorkerRecord;
-use crate::sync::Arc;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::process::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, thread_local};
 use crate::waits::Named;
 
 /// Names one service of the process.

@@ -27,7 +27,7 @@ use crate::state::{Join, Ticket};
 use crate::status::{WorkerId, WorkerStatus};
 use crate::subscribers::{Subscriber, Subscribers, Told};
 use crate::sync::atomic::AtomicU32;
-use crate::sync::{Arc, Mutex, Weak};
+use crate::sync::{self, Arc, Mutex, Weak};
 use crate::terms::Terms;
 use crate::trace::Trace;
 use crate::waiting;
@@ -106,7 +106,7 @@ where
             share,
             describe: None,
             is_failure,
-            hasher: RandomState::new(),
+            hasher: sync::random_state(),
             last_assigned: Mutex::default(),
             asks: None,
         }

@@ -17,7 +17,7 @@ use crate::panic::discard;
 use crate::share::Share;
 use crate::state::Reading;
 use crate::subscribers::Told;
-use crate::sync::Arc;
+use crate::sync::{Arc, now};
 
 /// Where a worker notes what is to leave the in-flight table, if it is the worker itself that ends a run.
 pub(crate) type Notes<'a, R, T> = Option<&'a mut Departures<Entry<R, T>>>;
@@ -59,7 +59,7 @@ where
     pub(crate) fn end_queued(&self, entry: &Arc<Entry<R, T>>, failure: Failure) {
         let unqueued = self.queue.remove(entry, self.observer.is_on());
         let waited = match unqueued {
-            Some((_, came)) => came.map(|came| came.elapsed()),
+            Some((_, came)) => came.map(|came| now().saturating_duration_since(came)),
             // Whoever is in the queue is not parked.
             None => {
                 drop(self.parked.remove(entry));

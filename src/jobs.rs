@@ -19,7 +19,7 @@ use crate::pace::Pace;
 use crate::panic::discard;
 use crate::queue_state::Popped;
 use crate::record::Ending;
-use crate::sync::Arc;
+use crate::sync::{Arc, now};
 
 /// Where a worker gets its jobs from, one worker's own.
 ///
@@ -362,7 +362,7 @@ where
     if !home.observer.is_on() {
         return (pace.time(began, || record.nanos()), 0);
     }
-    let waited = came.map_or(0, |came| came.elapsed().as_nanos());
+    let waited = came.map_or(0, |came| now().saturating_duration_since(came).as_nanos());
     let waited = u64::try_from(waited).unwrap_or(u64::MAX);
     (pace.time(Some(record.nanos()), || 0), waited)
 }

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::figures;
+use crate::sync;
 
 /// Something that knows where it stands in its lane.
 pub(crate) trait Placed {
@@ -88,7 +89,7 @@ impl<I: Placed> Lane<I> {
     pub(crate) fn push_front(&mut self, item: I, came: Option<Instant>) {
         self.first = self.first.wrapping_sub(1);
         item.place(self.first);
-        let came = came.unwrap_or_else(Instant::now);
+        let came = came.unwrap_or_else(sync::now);
         self.stamps.push_front((self.first, came));
         self.note_second_stamp();
         self.slots.push_front(Some(item));
@@ -185,7 +186,7 @@ impl<I: Placed> Lane<I> {
 
     #[cold]
     fn stamp(&mut self, position: u32, now: Option<Instant>) {
-        let now = now.unwrap_or_else(Instant::now);
+        let now = now.unwrap_or_else(sync::now);
         let came = self.stride - self.unstamped;
         let is_fast = self
             .stamps

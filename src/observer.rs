@@ -12,7 +12,7 @@ use crate::record::WorkerRecord;
 use crate::request_id::RequestId;
 use crate::status::WorkerId;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{self, Arc, Mutex};
 use crate::trace::Trace;
 
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Observer {
     /// The time, if anybody wants to know.
     #[inline]
     pub(crate) fn now(&self) -> Option<Instant> {
-        self.is_on().then(Instant::now)
+        self.is_on().then(sync::now)
     }
 
     pub(crate) fn subscribe(&self, capacity: usize) -> Events {

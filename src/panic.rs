@@ -6,7 +6,8 @@ use std::error::Error;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 
-use crate::sync::{Arc, Mutex, thread};
+use crate::sync::process::Mutex;
+use crate::sync::{Arc, thread};
 
 /// What a panic said, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]

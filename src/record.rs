@@ -11,8 +11,8 @@ use crate::figures;
 use crate::held::Held;
 use crate::spares::Spares;
 use crate::status::{RequestStatus, WorkerId, WorkerState, WorkerStatus};
-use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{Arc, now};
 
 /// One worker's record.
 #[derive(Debug)]
@@ -50,11 +50,9 @@ struct Figures {
     is_ready: AtomicBool,
     /// Whether its processor is to be made anew.
     is_spoilt: AtomicBool,
-    /// Whether it is to leave, and whether there is mail for its processor: bits, so that one look at them, for
-    /// each request, tells that there is neither.
+    /// Whether it is to leave, whether it was given up, with all it has, and whether there is mail for its processor:
+    /// bits, so that one look at them, for each request, tells that there is none of these.
     called: AtomicU8,
-    /// Whether it was given up, with all it has.
-    is_lost: AtomicBool,
     /// The hash of the request that it began last.
     last_hash: AtomicU32,
 }
@@ -62,6 +60,7 @@ struct Figures {
 /// Bits of `Figures::called`.
 const RETIRED: u8 = 1;
 const MAIL: u8 = 2;
+const LOST: u8 = 4;
 
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +78,7 @@ impl WorkerRecord {
             id,
             line: id,
             name,
-            born: Instant::now(),
+            born: now(),
             spares: None,
             figures: CachePadded::default(),
             held: CachePadded::default(),
@@ -248,16 +247,18 @@ impl WorkerRecord {
 
     /// The worker is given up; false if it was before.
     pub(crate) fn lose(&self) -> bool {
-        // ORDERING: SeqCst, see `StateWord`. Lost before retired, for what is assigned to a worker that was retired
-        // and not lost goes to others.
-        let is_news = !self.figures.is_lost.swap(true, Ordering::SeqCst);
-        self.retire();
-        is_news
+        // ORDERING: SeqCst, see `StateWord`. Lost and retired in one step, for what is assigned to a worker that is
+        // retired and not lost goes to others, and one that is lost and not retired would ask for more.
+        self.figures
+            .called
+            .fetch_or(LOST | RETIRED, Ordering::SeqCst)
+            & LOST
+            == 0
     }
 
     #[inline]
     pub(crate) fn is_lost(&self) -> bool {
-        self.figures.is_lost.load(Ordering::SeqCst)
+        self.figures.called.load(Ordering::SeqCst) & LOST != 0
     }
 
     /// There is mail for the worker's processor, or no longer.
@@ -353,6 +354,7 @@ impl WorkerRecord {
 
     /// Nanoseconds since it was started.
     pub(crate) fn nanos(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_nanos()).unwrap_or(u64::MAX >> 1)
+        u64::try_from(now().saturating_duration_since(self.born).as_nanos())
+            .unwrap_or(u64::MAX >> 1)
     }
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 
 use crate::figures;
-use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::process::atomic::{AtomicU32, Ordering};
 
 /// Names one run of a request. Used again only after four thousand million others.
 ///

@@ -81,7 +81,7 @@ impl<P: Processor> Pool<P> {
         let beginning = Arc::new(Beginning::default());
         let mut next = self.next.lock();
         let id = WorkerId(*next);
-        let name = format!("{}-spare-{next}", self.name());
+        let name = format!("{}-spare-{}", self.name(), *next);
         let record = Arc::new(WorkerRecord::spare(
             id,
             name.into(),

@@ -12,7 +12,7 @@ use crate::pool::Pool;
 use crate::processor::Processor;
 use crate::status::{ServiceStatus, Settled, Shutdown, ShutdownReport};
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, thread};
+use crate::sync::{Arc, now, thread};
 
 /// Workers that process requests. Equal requests in flight are processed once.
 ///
@@ -57,7 +57,7 @@ impl<P: Processor> ProcessorService<P> {
             pool,
             window,
             gave_up: AtomicBool::new(false),
-            born: Instant::now(),
+            born: now(),
         }
     }
 
@@ -227,10 +227,10 @@ impl<P: Processor> ProcessorService<P> {
     pub fn status(&self) -> ServiceStatus {
         let home = self.home();
         let queue = home.queue.status();
-        let age = |came: Instant| came.elapsed();
+        let age = |came: Instant| now().saturating_duration_since(came);
         ServiceStatus {
             name: self.pool.name().to_owned(),
-            uptime: self.born.elapsed(),
+            uptime: now().saturating_duration_since(self.born),
             queued: queue.queued + home.parked.len(),
             oldest: queue.oldest.map(age),
             running: self.running(),
@@ -291,7 +291,7 @@ impl<P: Processor> ProcessorService<P> {
 
 impl<P: Processor> Drop for ProcessorService<P> {
     fn drop(&mut self) {
-        if thread::panicking() || *self.gave_up.get_mut() {
+        if thread::panicking() || self.gave_up.load(Ordering::Acquire) {
             self.home().close();
         } else {
             self.stop();

@@ -32,8 +32,8 @@ pub enum Abort {
     /// Others want the same run, which goes on. For this caller the promise is settled with
     /// `Failure::Aborted`.
     StillWanted,
-    /// Too late: a worker processes it, and the promise will settle with the outcome. Nobody wants it any
-    /// more, so `Context::is_cancelled` tells the processor that it may stop.
+    /// Too late: a worker processes it, and the promise will settle with the outcome. If nobody wants it any
+    /// more, `Context::is_cancelled` tells the processor that it may stop.
     Running,
     /// Too late: the promise was settled already.
     Settled,

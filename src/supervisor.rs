@@ -8,7 +8,7 @@
 //! | by itself | it runs again as soon as there is something to do |
 
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::blocking::block_until;
 use crate::desk::Desk;
@@ -19,7 +19,7 @@ use crate::panic::{catch, discard};
 use crate::processor::Processor;
 use crate::queue_state::Popped;
 use crate::record::Ending;
-use crate::sync::Arc;
+use crate::sync::{Arc, now};
 
 /// Makes processors.
 pub(crate) type Factory<P> = dyn Fn() -> Result<P, FactoryError> + Send + Sync;
@@ -162,7 +162,7 @@ impl<P: Processor> Supervisor<P> {
     fn wait(&self, backoff: Duration, is_broken: bool) -> ControlFlow<()> {
         let Desk { home, record } = &*self.desk;
         record.rest();
-        let deadline = Instant::now() + backoff;
+        let deadline = now() + backoff;
         loop {
             let popped = block_until(Some(deadline), |waker| {
                 let popped = home.queue.pop_broken(record, is_broken, waker.clone());

@@ -1,31 +1,85 @@
-//! Locks, atomics and threads, from one place.
+//! Locks, atomics, threads, the clock and chance, from one place.
 //!
-//! Every other file takes its concurrency primitives from here, so that a model checker can be put in
-//! their place, and so that there is one answer to a poisoned lock: no user code runs under a lock of this
-//! crate (`Hash` and `Eq` in the in-flight table excepted, and these leave the table as it was), so a
-//! panic while one is held leaves nothing half done, and the lock is simply taken.
+//! Every other file takes them from here, so that others can be put in their place, by
+//! `--cfg parallel_workers_sync="..."`:
+//!
+//! | | in the place of `std`'s | so that |
+//! |---|---|---|
+//! | | [`shipped`]: nothing | |
+//! | `parking_lot` | locks that are built from source | the thread sanitizer sees them |
+//! | `loom` | loom's | `tests/loom.rs` is run in every order that matters |
+//! | `shuttle` | shuttle's | `tests/shuttle.rs` is run in very many orders |
+//!
+//! And so that there is one answer to a poisoned lock: no user code runs under a lock of this crate (`Hash` and
+//! `Eq` in the in-flight table excepted, and these leave the table as it was), so a panic while one is held leaves
+//! nothing half done, and the lock is simply taken.
+//!
+//! Under loom and shuttle the clock stands still, there seems to be one processor, and hashes are always the same: their
+//! runs have to be repeatable. A wait with a timeout ends there when it is woken, and not before.
 
-use std::sync::PoisonError;
+pub(crate) use std::sync::{Arc, Weak};
 
-pub(crate) use std::sync::atomic;
-pub(crate) use std::sync::{Arc, MutexGuard, OnceLock, Weak};
-pub(crate) use std::thread;
+/// A mutex around one of `std`'s manner, `Inner` where this stands, whose `lock` cannot fail.
+#[cfg(not(parallel_workers_sync = "parking_lot"))]
+macro_rules! mutex {
+    ($($constant:tt)?) => {
+        #[derive(Debug, Default)]
+        pub(crate) struct Mutex<T>(Inner<T>);
 
-/// A `std` mutex whose `lock` cannot fail.
-#[derive(Debug, Default)]
-pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+        impl<T> Mutex<T> {
+            pub(crate) $($constant)? fn new(value: T) -> Self {
+                Self(Inner::new(value))
+            }
 
-impl<T> Mutex<T> {
-    pub(crate) const fn new(value: T) -> Self {
-        Self(std::sync::Mutex::new(value))
-    }
+            /// What is inside, where nobody else can be there.
+            pub(crate) fn get_mut(&mut self) -> &mut T {
+                self.0.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner)
+            }
 
-    /// What is inside, where nobody else can be there.
-    pub(crate) fn get_mut(&mut self) -> &mut T {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
-    }
+            pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+                self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+            }
+        }
+    };
+}
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+#[cfg(any(parallel_workers_sync = "loom", parallel_workers_sync = "shuttle"))]
+mod checked;
+#[cfg(parallel_workers_sync = "loom")]
+pub(crate) mod fenced;
+#[cfg(any(
+    parallel_workers_sync = "loom",
+    parallel_workers_sync = "parking_lot",
+    parallel_workers_sync = "shuttle"
+))]
+mod flagged;
+#[cfg(parallel_workers_sync = "parking_lot")]
+mod parking_lot;
+#[cfg(not(parallel_workers_sync = "parking_lot"))]
+#[cfg_attr(
+    any(parallel_workers_sync = "loom", parallel_workers_sync = "shuttle"),
+    expect(dead_code, unused_imports, reason = "there, only its mutex is of use")
+)]
+mod shipped;
+
+#[cfg(any(parallel_workers_sync = "loom", parallel_workers_sync = "shuttle"))]
+use checked as primitives;
+#[cfg(parallel_workers_sync = "parking_lot")]
+use parking_lot as primitives;
+#[cfg(not(any(
+    parallel_workers_sync = "loom",
+    parallel_workers_sync = "parking_lot",
+    parallel_workers_sync = "shuttle"
+)))]
+use shipped as primitives;
+
+pub(crate) use primitives::{Mutex, OnceLock, atomic, now, random_state, thread, thread_local};
+
+/// What lives as long as the process, and so longer than one run of a model, which is not to see it.
+pub(crate) mod process {
+    #[cfg(parallel_workers_sync = "parking_lot")]
+    pub(crate) use super::parking_lot::Mutex;
+    #[cfg(not(parallel_workers_sync = "parking_lot"))]
+    pub(crate) use super::shipped::Mutex;
+    pub(crate) use std::sync::atomic;
 }

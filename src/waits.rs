@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::request_id::RequestId;
-use crate::sync::{Arc, Mutex};
+use crate::sync::Arc;
+use crate::sync::process::Mutex;
 
 /// A run, and what its request is called, if that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]

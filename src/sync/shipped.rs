@@ -1,0 +1,21 @@
+//! `std`'s.
+
+use std::sync::{Mutex as Inner, MutexGuard};
+
+pub(crate) use std::sync::{OnceLock, atomic};
+pub(crate) use std::{thread, thread_local};
+
+use std::time::Instant;
+
+use ahash::RandomState;
+
+mutex!(const);
+
+#[inline]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+pub(crate) fn random_state() -> RandomState {
+    RandomState::new()
+}
