@@ -7,21 +7,9 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 
 use crate::record::WorkerRecord;
-use crate::sync::process::atomic::{AtomicU64, Ordering};
+use crate::service_id::ServiceId;
 use crate::sync::{Arc, thread_local};
-use crate::waits::Named;
-
-/// Names one service of the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ServiceId(u64);
-
-impl ServiceId {
-    pub(crate) fn new() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        // ORDERING: relaxed; numbers need only differ.
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-}
+use crate::waits::{Named, Waiter};
 
 /// A worker's thread.
 struct Inside {
@@ -88,11 +76,15 @@ pub(crate) fn worker_of(service: ServiceId) -> Option<Arc<WorkerRecord>> {
 }
 
 /// The worker, of whatever service, whose thread this is, and who stands in for it while it waits.
-pub(crate) fn worker() -> Option<(Arc<WorkerRecord>, Arc<dyn Reserve>)> {
+pub(crate) fn worker() -> Option<(Waiter, Arc<dyn Reserve>)> {
     let of = |slot: &RefCell<Option<Inside>>| {
         let slot = slot.borrow();
         let inside = slot.as_ref()?;
-        Some((Arc::clone(&inside.worker), Arc::clone(&inside.reserve)))
+        let waiter = Waiter {
+            service: inside.service,
+            record: Arc::clone(&inside.worker),
+        };
+        Some((waiter, Arc::clone(&inside.reserve)))
     };
     WORKER.try_with(of).unwrap_or_default()
 }

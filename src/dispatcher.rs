@@ -9,7 +9,7 @@ use ahash::RandomState;
 use crate::blocking::block_until;
 use crate::caller::Caller;
 use crate::counters::Counters;
-use crate::current::{self, ServiceId};
+use crate::current;
 use crate::error::{Failure, QueueError};
 use crate::held::{HeldPlace, HeldRequest};
 use crate::idle::Idleness;
@@ -22,6 +22,7 @@ use crate::record::WorkerRecord;
 use crate::request_id::RequestId;
 use crate::room::{Place, Room};
 use crate::run::Run;
+use crate::service_id::ServiceId;
 use crate::share::Share;
 use crate::state::{Join, Ticket};
 use crate::status::{WorkerId, WorkerStatus};
@@ -31,6 +32,7 @@ use crate::sync::{self, Arc, Mutex, Weak};
 use crate::terms::Terms;
 use crate::trace::Trace;
 use crate::waiting;
+use crate::waits;
 
 /// A run, and where it belongs.
 pub(crate) struct Entry<R, T> {
@@ -300,6 +302,7 @@ where
             worker.held.release(place);
             return None;
         }
+        waits::go_on(entry.id);
         self.give_back_place();
         if self.observer.is_on() {
             let waited = Duration::from_nanos(waited);

@@ -18,6 +18,7 @@ use crate::share::Share;
 use crate::state::Reading;
 use crate::subscribers::Told;
 use crate::sync::{Arc, now};
+use crate::waits;
 
 /// Where a worker notes what is to leave the in-flight table, if it is the worker itself that ends a run.
 pub(crate) type Notes<'a, R, T> = Option<&'a mut Departures<Entry<R, T>>>;
@@ -142,6 +143,7 @@ where
     }
 
     fn queue_next(&self, next: Arc<Entry<R, T>>) {
+        waits::go_on(next.id);
         if let Err(refused) = self.queue.push_accepted(next)
             && refused.run.state_word().withdraw()
         {

@@ -16,6 +16,7 @@ use crate::state::{Abort, Ticket};
 use crate::status::WorkerId;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
+use crate::waits::{self, Named, Obstacle, Target};
 
 impl<R, T> Entry<R, T>
 where
@@ -68,6 +69,38 @@ impl<R, T> Entry<R, T> {
         self.home.asks.is_some_and(is_own)
     }
 
+    /// What it is to whoever waits for it inside a worker. `None`: something that the calling thread has to do itself.
+    pub(crate) fn target(self: &Arc<Self>) -> Option<Target> {
+        if self.waits_for_this_thread() {
+            return None;
+        }
+        let obstacle = self.obstacle();
+        let name = obstacle.as_ref().and_then(|_| self.name());
+        Some(Target {
+            run: Named { id: self.id, name },
+            obstacle,
+        })
+    }
+
+    /// What has to end before it can begin, besides what is before it in the queue.
+    fn obstacle(self: &Arc<Self>) -> Option<Obstacle> {
+        if !self.run.is_queued() {
+            return None;
+        }
+        let service = self.home.asks.unwrap_or(self.home.id);
+        let behind = || self.home.parked.obstacle(self).map(Obstacle::Run);
+        self.run
+            .line()
+            .map_or_else(behind, |line| Some(Obstacle::Worker { service, line }))
+    }
+
+    /// What the request is called, where requests are named.
+    pub(crate) fn name(&self) -> Option<String> {
+        let describe = self.home.describe?;
+        // The user's `Debug`: one that panics has not said anything.
+        crate::panic::catch(|| describe(self.run.request())).ok()
+    }
+
     /// Calls a callback that need not wait for anything, at once.
     pub(crate) fn call_back(&self, callback: impl FnOnce()) {
         if current::in_callback(self.home.id, || crate::panic::catch(callback)).is_err() {
@@ -108,6 +141,7 @@ impl<R, T> Assigned for Arc<Entry<R, T>> {
 
     fn release(&self) {
         self.run.release();
+        waits::go_on(self.id);
     }
 }
 

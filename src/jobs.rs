@@ -54,6 +54,8 @@ const SPARE_PATIENCE: Duration = Duration::from_millis(100);
 enum Look<J> {
     Job(J),
     Nothing,
+    /// Nobody looked: this is a spare worker that is not needed.
+    NotNeeded,
     Return,
 }
 
@@ -137,7 +139,7 @@ where
     pub fn try_next(&mut self) -> Option<Job<R, T>> {
         match self.look(None) {
             Look::Job(begun) => Some(self.job(begun)),
-            Look::Nothing | Look::Return => None,
+            Look::Nothing | Look::NotNeeded | Look::Return => None,
         }
     }
 
@@ -222,11 +224,9 @@ where
             match self.look_until(until) {
                 Look::Job(begun) => return Some(begun),
                 Look::Return => return None,
-                Look::Nothing if until == deadline && !self.desk.record.is_superfluous() => {
-                    return None;
-                }
+                Look::Nothing if until == deadline => return None,
                 // A spare worker, which looks whether it is still needed.
-                Look::Nothing => {}
+                Look::Nothing | Look::NotNeeded => {}
             }
         }
     }
@@ -241,7 +241,7 @@ where
     }
 
     fn look_until(&mut self, deadline: Option<Instant>) -> Look<Begun<R, T>> {
-        let found = self.look(None);
+        let found = self.look_if_needed(None);
         if !matches!(found, Look::Nothing) {
             return found;
         }
@@ -249,13 +249,13 @@ where
         if desk.record.held() == 0 {
             desk.record.rest();
         }
-        let waited = block_until(deadline, |waker| match self.look(Some(waker)) {
-            Look::Nothing if desk.record.is_superfluous() => Some(Look::Nothing),
+        let waited = block_until(deadline, |waker| match self.look_if_needed(Some(waker)) {
+            // It sleeps, so whatever comes wakes it, or another one.
             Look::Nothing => None,
             found => Some(found),
         });
         let found = waited.unwrap_or(Look::Nothing);
-        if matches!(found, Look::Nothing) {
+        if matches!(found, Look::Nothing | Look::NotNeeded) {
             desk.home.queue.stop_sleeping(&desk.record);
         }
         found
@@ -263,6 +263,13 @@ where
 
     fn job(&self, begun: Begun<R, T>) -> Job<R, T> {
         Job::new(begun, Arc::clone(&self.desk))
+    }
+
+    fn look_if_needed(&mut self, waker: Option<&Waker>) -> Look<Begun<R, T>> {
+        if self.desk.record.is_superfluous() {
+            return Look::NotNeeded;
+        }
+        self.look(waker)
     }
 
     /// Looks once; with a waker, sleeps where there is nothing.
@@ -277,9 +284,6 @@ where
     fn look_in_queue(&mut self, waker: Option<&Waker>) -> Look<Begun<R, T>> {
         if self.must_return() {
             return Look::Return;
-        }
-        if self.desk.record.is_superfluous() {
-            return Look::Nothing;
         }
         loop {
             match self.take_next(waker) {
@@ -405,7 +409,7 @@ where
         match found {
             Look::Job(begun) => Poll::Ready(Some(self.jobs.job(begun))),
             Look::Return => Poll::Ready(None),
-            Look::Nothing => {
+            Look::Nothing | Look::NotNeeded => {
                 let record = &self.jobs.desk.record;
                 if record.held() == 0 {
                     record.rest();

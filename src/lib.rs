@@ -157,6 +157,7 @@ mod record;
 mod request_id;
 #[cfg(feature = "serde")]
 mod seconds;
+mod service_id;
 mod share;
 mod spares;
 mod state;

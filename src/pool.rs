@@ -17,6 +17,7 @@ use crate::status::WorkerId;
 use crate::supervisor::{Factory, Supervisor};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Arc, Mutex};
+use crate::waits;
 
 /// The workers of one service.
 pub(crate) struct Pool<P: Processor> {
@@ -252,6 +253,7 @@ impl<P: Processor> Pool<P> {
         if !lost.lose() {
             return Ok(None);
         }
+        waits::lose(self.home.id, lost);
         // Off the list, if its thread has not come to its end and taken itself off meanwhile. Its seat it leaves.
         self.home.counters.lose(lost.id);
         let heir = Arc::new(lost.heir(WorkerId(*next)));

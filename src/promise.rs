@@ -15,6 +15,7 @@ use crate::status::WorkerId;
 use crate::subscribers::{Key, Subscriber};
 use crate::sync::Arc;
 use crate::waiting;
+use crate::waits::Target;
 
 /// The outcome of one request, sooner or later. Dropping it aborts nothing.
 ///
@@ -184,8 +185,8 @@ impl<R, T> Promise<R, T> {
     }
 
     /// What a wait for it waits for; `None`: for the thread that waits.
-    pub(crate) fn target(&self) -> Option<RequestId> {
-        (!self.entry().waits_for_this_thread()).then(|| self.id())
+    pub(crate) fn target(&self) -> Option<Target> {
+        self.entry().target()
     }
 
     /// Gives up a place.

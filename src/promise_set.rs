@@ -17,11 +17,11 @@ use slab::Slab;
 use crate::blocking::{block_until, deadline_after};
 use crate::promise::Promise;
 use crate::ready::{Announcer, Ready};
-use crate::request_id::RequestId;
 use crate::state::Ticket;
 use crate::subscribers::{Key, Subscriber};
 use crate::sync::{Arc, Mutex};
 use crate::waiting;
+use crate::waits::Target;
 
 /// Promises, to be had in the order in which they settle.
 ///
@@ -253,7 +253,7 @@ impl<R, T> PromiseSet<R, T> {
     }
 
     /// The runs of all members; none, where they are too many to be asked each time.
-    fn unsettled(&self) -> Vec<Option<RequestId>> {
+    fn unsettled(&self) -> Vec<Option<Target>> {
         let members = self.members.lock();
         if members.all.len() > MOST_ASKED {
             return Vec::new();

@@ -5,9 +5,8 @@ use std::any::Any;
 
 use crate::beginning::Beginning;
 use crate::current::Reserve;
-use crate::dispatcher::{Dispatcher, Entry};
 use crate::error::StartError;
-use crate::panic::{catch, discard};
+use crate::panic::discard;
 use crate::pool::Pool;
 use crate::processor::Processor;
 use crate::record::WorkerRecord;
@@ -58,20 +57,14 @@ impl<P: Processor> Reserve for Weak<Pool<P>> {
         };
         let runs = pool.home.running_with(worker).into_iter();
         runs.map(|entry| {
-            let named = named(&pool.home, &entry);
+            let named = Named {
+                id: entry.id,
+                name: entry.name(),
+            };
             discard(entry);
             named
         })
         .collect()
-    }
-}
-
-fn named<R, T>(home: &Dispatcher<R, T>, entry: &Entry<R, T>) -> Named {
-    // The user's `Debug`: one that panics has not said anything.
-    let describe = |describe: fn(&R) -> String| catch(|| describe(entry.run.request())).ok();
-    Named {
-        id: entry.id,
-        name: home.describe.and_then(describe),
     }
 }
 

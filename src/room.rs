@@ -5,8 +5,9 @@ use std::task::Waker;
 use std::time::Instant;
 
 use crate::blocking::block_until;
-use crate::current::{self, ServiceId};
+use crate::current;
 use crate::error::QueueError;
+use crate::service_id::ServiceId;
 use crate::sync::Mutex;
 use crate::wakers::wake_all;
 

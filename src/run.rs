@@ -245,11 +245,12 @@ impl<R, T> Placed for Run<R, T> {
 
 impl<R, T> Assigned for Run<R, T> {
     fn line(&self) -> Option<WorkerId> {
-        let number = self.worker.load(Ordering::Relaxed);
+        // ORDERING: SeqCst, here and below, against the count of obstacles: see `waits::go_on`.
+        let number = self.worker.load(Ordering::SeqCst);
         (number != NO_WORKER).then_some(WorkerId(number))
     }
 
     fn release(&self) {
-        self.worker.store(NO_WORKER, Ordering::Relaxed);
+        self.worker.store(NO_WORKER, Ordering::SeqCst);
     }
 }

@@ -3,8 +3,7 @@
 
 use crate::current;
 use crate::error::{Circle, Failure};
-use crate::request_id::RequestId;
-use crate::waits::Waiting;
+use crate::waits::{Target, Waiting};
 
 /// Waits for the first of `any_of` on this thread, with `block`; with none given, for something that is no run. `None`
 /// among them is something that this thread has to do itself, once it waits no longer.
@@ -13,19 +12,20 @@ use crate::waits::Waiting;
 ///
 /// On a worker, where the wait would close a circle, or nobody can stand in for it.
 pub(crate) fn wait<T>(
-    any_of: impl FnOnce() -> Vec<Option<RequestId>>,
+    any_of: impl Fn() -> Vec<Option<Target>>,
     block: impl FnOnce() -> T,
 ) -> Result<T, Failure> {
     let Some((worker, reserve)) = current::worker() else {
         return Ok(block());
     };
     let targets = any_of();
-    let any_of: Vec<_> = targets.iter().copied().flatten().collect();
-    if any_of.is_empty() && !targets.is_empty() {
+    if !targets.is_empty() && targets.iter().all(Option::is_none) {
         return Err(Failure::WouldDeadlock);
     }
+    let targets = || any_of().into_iter().flatten().collect();
+    let runs = reserve.runs(&worker.record);
     let circle = |runs| Failure::Cycle(Circle::new(runs));
-    let _waiting = Waiting::begin(reserve.runs(&worker), any_of).map_err(circle)?;
+    let _waiting = Waiting::begin(&worker, &runs, targets).map_err(circle)?;
     let _stands_in = reserve.stand_in().ok_or(Failure::WouldDeadlock)?;
     Ok(block())
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use parallel_workers::{
-    Context, Failure, Handle, Processor, ProcessorFn, ProcessorService, ProcessorServiceBuilder,
-    PromiseSet, Share, processor_fn,
+    Abort, Context, Failure, Handle, Processor, ProcessorFn, ProcessorService,
+    ProcessorServiceBuilder, PromiseSet, Share, processor_fn,
 };
 use support::{Gate, limit_time};
 
@@ -306,4 +306,103 @@ fn whoever_waits_for_idleness_inside_the_only_worker_does_not_stop_it() {
     *slot.lock().unwrap() = Some(Arc::clone(&service));
     assert_eq!(service.queue_request(0).wait(), Ok(&2));
     *slot.lock().unwrap() = None;
+}
+
+/// 1 waits for 4, and 2 for 3.
+fn crosswise(n: u32, service: &Handle<Recursive>) -> Result<u64, Failure> {
+    match n {
+        1 => wait_for(4, service),
+        2 => wait_for(3, service),
+        n => Ok(n.into()),
+    }
+}
+
+#[test]
+fn a_wait_for_what_was_assigned_to_this_very_worker_closes_a_circle() {
+    let service = start(builder(1).debug_requests(), crosswise);
+    service.pause();
+    let worker = service.worker_named("worker-0").unwrap();
+    // It takes turns between what is its own and what is for all: 5, then 1.
+    let before = worker.assign(5);
+    let assigned = worker.assign(4);
+    let waits = service.queue_request(1);
+    service.resume();
+    let outcome = waits.wait().unwrap().clone();
+    let Err(Failure::Cycle(circle)) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(
+        circle.to_string(),
+        "request 1 would wait for 4, which waits for 1"
+    );
+    assert_eq!(circle.requests().len(), 2);
+    assert_eq!(*before.wait().unwrap(), Ok(5));
+    assert_eq!(*assigned.wait().unwrap(), Ok(4));
+}
+
+#[test]
+fn of_two_workers_that_wait_for_what_was_assigned_to_the_other_one_is_refused() {
+    let service = start(builder(2), crosswise);
+    service.pause();
+    let [x, y] = ["worker-0", "worker-1"].map(|name| service.worker_named(name).unwrap());
+    let waits = [x.assign(1), y.assign(2)];
+    let assigned = [x.assign(3), y.assign(4)];
+    service.resume();
+    let outcomes = waits.map(|promise| promise.wait().unwrap().clone());
+    let refused = |one: &&Result<u64, Failure>| matches!(one, Err(Failure::Cycle(_)));
+    assert_eq!(outcomes.iter().filter(refused).count(), 1, "{outcomes:?}");
+    assert!(outcomes.contains(&Ok(3)) || outcomes.contains(&Ok(4)));
+    for promise in &assigned {
+        assert_eq!(*promise.wait().unwrap(), Ok((*promise.request()).into()));
+    }
+}
+
+#[test]
+fn a_wait_for_a_worker_that_is_free_soon_is_not_refused() {
+    // Whoever waits for what another worker alone can do waits for that one's present request, and no more.
+    let service = start(builder(2), |n, service| match n {
+        1 => wait_for(4, service),
+        n => Ok(n.into()),
+    });
+    let [x, y] = ["worker-0", "worker-1"].map(|name| service.worker_named(name).unwrap());
+    for _ in 0..200 {
+        service.pause();
+        let assigned = [y.assign_unshared(7), y.assign(4)];
+        let waits = x.assign(1);
+        service.resume();
+        assert_eq!(*waits.wait().unwrap(), Ok(4));
+        assert!(assigned.iter().all(|one| one.wait().is_ok()));
+    }
+}
+
+#[test]
+fn a_request_that_everybody_left_cannot_wait_for_the_one_that_comes_after_it() {
+    limit_time();
+    let own: Arc<OnceLock<Handle<Recursive>>> = Arc::default();
+    let inner = Arc::clone(&own);
+    let gate = Gate::new();
+    let stands = gate.clone();
+    let service: ProcessorService<Recursive> = builder(1)
+        .start(move || {
+            let (own, stands) = (Arc::clone(&inner), stands.clone());
+            let function: Function = Box::new(move |n, context| {
+                stands.pass();
+                if context.is_cancelled() {
+                    // Equal to itself, and not shared with it any more.
+                    return wait_for(*n, own.wait());
+                }
+                Ok((*n).into())
+            });
+            processor_fn(function)
+        })
+        .unwrap();
+    assert!(own.set(service.handle()).is_ok());
+    let left = service.queue_request(1);
+    gate.wait_for(1);
+    assert_eq!(left.abort(), Abort::Running);
+    gate.open();
+    let outcome = left.wait().unwrap().clone();
+    assert!(matches!(outcome, Err(Failure::Cycle(_))), "{outcome:?}");
+    service.wait_idle();
+    assert_eq!(service.status().settled.outputs, 2);
 }
