@@ -152,8 +152,11 @@ impl Wake for EvilWaker {
 
 /// Calls `f`, whose panic is for its caller, as a panic of `Hash` is.
 fn guarded<T>(f: impl FnOnce() -> T) -> Option<T> {
-    let forget = |payload: Box<dyn Any + Send>| std::mem::forget(payload);
-    catch_unwind(AssertUnwindSafe(f)).map_err(forget).ok()
+    // The payload may panic when it is dropped, and the payload of that panic does not.
+    let discard = |payload: Box<dyn Any + Send>| {
+        drop(catch_unwind(AssertUnwindSafe(|| drop(payload))));
+    };
+    catch_unwind(AssertUnwindSafe(f)).map_err(discard).ok()
 }
 
 type Evilly = Promise<Request, Output>;

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, OnceLock, Weak, mpsc};
 use std::thread;
 
 use parallel_workers::{
@@ -120,7 +120,7 @@ fn an_idle_a_paused_and_a_leaving_worker_can_be_killed() {
 }
 
 /// Kills the worker that it is.
-struct Suicidal(Arc<OnceLock<Arc<ProcessorService<Suicidal>>>>);
+struct Suicidal(Arc<OnceLock<Weak<ProcessorService<Suicidal>>>>);
 
 impl Processor for Suicidal {
     type Request = u32;
@@ -128,7 +128,7 @@ impl Processor for Suicidal {
 
     fn process(&mut self, n: &u32, context: &Context<'_>) -> u32 {
         if *n == 0 {
-            let service = self.0.get().unwrap();
+            let service = self.0.get().unwrap().upgrade().unwrap();
             service.worker(context.worker()).unwrap().kill().unwrap();
         }
         *n
@@ -141,7 +141,7 @@ fn a_worker_may_kill_itself() {
     let inner = Arc::clone(&own);
     let service =
         Arc::new(ProcessorService::start(1, move || Suicidal(Arc::clone(&inner))).unwrap());
-    assert!(own.set(Arc::clone(&service)).is_ok());
+    assert!(own.set(Arc::downgrade(&service)).is_ok());
     for n in 0..20 {
         assert_eq!(service.queue_request(0).wait(), Err(Failure::WorkerLost));
         assert_eq!(service.queue_request(n + 1).wait(), Ok(&(n + 1)));

@@ -3,7 +3,7 @@
 mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 use std::thread;
 
 use parallel_workers::{
@@ -212,7 +212,7 @@ fn aborting_the_last_request_makes_a_paused_service_idle() {
 
 /// Waits for its own service to be idle.
 struct Waiting(
-    Arc<std::sync::OnceLock<Arc<ProcessorService<Waiting>>>>,
+    Arc<std::sync::OnceLock<Weak<ProcessorService<Waiting>>>>,
     Gate,
 );
 
@@ -223,7 +223,7 @@ impl Processor for Waiting {
     fn process(&mut self, n: &u32, _: &Context<'_>) -> u32 {
         self.1.pass();
         if *n == 0 {
-            self.0.get().unwrap().wait_idle();
+            self.0.get().unwrap().upgrade().unwrap().wait_idle();
         }
         *n
     }
@@ -236,7 +236,7 @@ fn waiting_for_idleness_inside_a_worker_counts_its_own_request_out() {
     let service = Arc::new(
         ProcessorService::start(2, move || Waiting(Arc::clone(&inner), waiting.clone())).unwrap(),
     );
-    assert!(own.set(Arc::clone(&service)).is_ok());
+    assert!(own.set(Arc::downgrade(&service)).is_ok());
     let promises: Vec<_> = (0..10).map(|n| service.queue_request(n)).collect();
     gate.open();
     assert_eq!(promises[0].wait(), Ok(&0));

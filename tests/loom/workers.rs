@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use loom::thread;
-use parallel_workers::{Failure, Promise, WorkerId};
+use parallel_workers::{Failure, Promise, State, WorkerId};
 
 use crate::{GATED, NESTED, Started, Twice, every_order, every_order_within, set, workers};
 
@@ -76,7 +76,8 @@ fn a_kill_against_a_request_without_end() {
 fn what_one_worker_has_in_its_hand_while_it_stands_at_a_gate() {
     every_order_within(2, || {
         Started::new(workers(2).paused(true)).explore(|one| {
-            let numbers = [0, 1, 2, 3, GATED, 5, 6];
+            // A worker's first comes alone; behind the gate there have to be four, for one of them to be in a hand.
+            let numbers = [0, 1, GATED, 3, 4, 5, 6, 7];
             let promises = numbers.map(|n| one.service.queue_request(n));
             one.service.resume();
             // The other one does all the rest meanwhile.
@@ -86,7 +87,25 @@ fn what_one_worker_has_in_its_hand_while_it_stands_at_a_gate() {
                 }
             }
             one.gate.open();
-            assert_eq!(promises[4].wait(), Ok(&(2 * GATED)));
+            assert_eq!(promises[2].wait(), Ok(&(2 * GATED)));
+        })
+    });
+}
+
+#[test]
+fn what_a_worker_has_in_its_hand_against_a_pause() {
+    every_order_within(2, || {
+        Started::new(workers(1).paused(true)).explore(|one| {
+            let promises = [0, GATED, 2, 3, 4, 5].map(|n| one.service.queue_request(n));
+            one.service.resume();
+            assert_eq!(promises[0].wait(), Ok(&0));
+            one.service.pause();
+            one.gate.open();
+            // It stood at the gate, or is kept from it by the pause.
+            let begun = promises.iter().filter(|one| one.state() != State::Queued);
+            assert!(begun.count() <= 2, "nothing begins after a pause");
+            one.service.resume();
+            assert!(promises.iter().all(|one| one.wait().is_ok()));
         })
     });
 }
