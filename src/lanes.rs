@@ -35,6 +35,8 @@ pub(crate) struct Lanes<I> {
     seats: Vec<Seat<I>>,
     /// How many wait in lanes of their workers. None, as a rule, and then nobody looks there.
     assigned: usize,
+    /// Whether a worker's turn, its own lane or the shared one, may have to be looked at, or noted.
+    has_turns: bool,
     /// How many hands may have something in them.
     filled: usize,
     /// Counts how often workers that use their hands came for more.
@@ -62,6 +64,7 @@ impl<I: Assigned> Lanes<I> {
             shared: Lane::new(),
             seats: Vec::new(),
             assigned: 0,
+            has_turns: false,
             filled: 0,
             turns: 0,
         }
@@ -122,7 +125,7 @@ impl<I: Assigned> Lanes<I> {
         if self.shared.is_empty() {
             self.inbox.swap(&mut self.shared);
         }
-        if self.assigned == 0 && self.filled == 0 && most == 1 {
+        if !self.has_turns && self.filled == 0 && most == 1 {
             return self.shared.pop();
         }
         let Some(index) = self.seats.iter().position(|seat| seat.worker.id == id) else {
@@ -136,6 +139,9 @@ impl<I: Assigned> Lanes<I> {
             return seat.own.pop();
         }
         let has_own = !seat.own.is_empty();
+        if self.has_turns {
+            self.has_turns = self.assigned > 0 || self.seats.iter().any(|seat| seat.took_own);
+        }
         let taken = self.shared.pop()?;
         if !has_own {
             self.fill(index, most - 1);
@@ -332,6 +338,7 @@ impl<I: Assigned> Lanes<I> {
             return None;
         };
         self.assigned += 1;
+        self.has_turns = true;
         // From now on it takes turns between its own lane and the shared one.
         self.empty_hand(index);
         Some(&mut self.seats[index])

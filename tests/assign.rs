@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use parallel_workers::{
-    Abort, Context, Failure, Jobs, Processor, ProcessorService, PromiseSet, QueueError, Worker,
-    WorkerId, processor_fn,
+    Abort, Context, Failure, Jobs, Processor, ProcessorService, PromiseSet, QueueError, State,
+    Worker, WorkerId, processor_fn,
 };
 use support::{Gate, Gated, Gates, Number, Numbers, echo, gated, runs};
 
@@ -101,6 +101,28 @@ fn assigned_and_shared_requests_take_turns_so_that_neither_starve() {
     gate.open();
     service.wait_idle();
     assert_eq!(*order.lock().unwrap(), [0, 101, 1, 102, 2, 103, 3, 4]);
+}
+
+#[test]
+fn a_turn_is_taken_also_while_nothing_is_assigned() {
+    let (service, gated) = gated(1);
+    let worker = service.worker_named("worker-0").unwrap();
+    service.queue_request(0);
+    gated.gate.wait_for(1);
+    let own = worker.assign(101);
+    let shared = service.queue_requests([1, 2]);
+    // Its own one, then one of all.
+    gated.gate.let_one_pass();
+    gated.gate.wait_for(2);
+    gated.gate.let_one_pass();
+    gated.gate.wait_for(3);
+    assert!(own.is_settled());
+    let own = worker.assign(102);
+    gated.gate.let_one_pass();
+    gated.gate.wait_for(4);
+    assert_eq!(own.state(), State::Running, "it is its own one's turn");
+    gated.gate.open();
+    assert_eq!(shared.wait_for_all().len(), 2);
 }
 
 #[test]

@@ -1,9 +1,51 @@
 //! What the service has to do, said in the plainest way.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::mpsc::Sender;
+use std::collections::{BTreeMap, VecDeque};
 
 use parallel_workers::{Abort, Share};
+
+/// Something that a caller does. Numbers choose among what there is.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Queue(u32),
+    QueueUnshared,
+    /// To the worker of a running request.
+    Assign {
+        which: usize,
+        request: u32,
+    },
+    Abort(usize),
+    Clone(usize),
+    Drop(usize),
+    Insert(usize),
+    Select,
+    Settle {
+        which: usize,
+        panics: bool,
+    },
+    /// The worker of a running request.
+    Kill(usize),
+    AddWorker,
+    RemoveIdleWorker,
+    Broadcast,
+    Pause,
+    Resume,
+}
+
+/// What a step is to come to.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Came {
+    Nothing,
+    Queued(Seen),
+    Aborted(Abort),
+    Dropped,
+    /// What a set yields.
+    Selected(Option<Seen>),
+    /// A run has ended, or its worker was killed.
+    Ended(usize),
+    /// With the worker of this run.
+    Assigned(usize, Seen),
+}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Phase {
@@ -17,6 +59,7 @@ pub(crate) enum Phase {
 }
 
 /// What the model knows of a run.
+#[derive(Clone, Debug)]
 pub(crate) struct Run {
     pub(crate) request: u32,
     pub(crate) phase: Phase,
@@ -24,7 +67,8 @@ pub(crate) struct Run {
     pub(crate) left: Vec<bool>,
     pub(crate) votes: usize,
     pub(crate) holders: usize,
-    pub(crate) end: Option<Sender<bool>>,
+    /// The worker that has it, or is to have it.
+    pub(crate) worker: Option<usize>,
     /// The run that waits for this one's end.
     pub(crate) next: Option<usize>,
 }
@@ -37,13 +81,41 @@ pub(crate) struct Seen {
     pub(crate) ticket: Option<usize>,
 }
 
+impl Seen {
+    fn first(run: usize) -> Self {
+        let ticket = Some(0);
+        Self { run, ticket }
+    }
+}
+
+fn pick<T: Copy>(all: &[T], which: usize) -> Option<T> {
+    all.get(which.checked_rem(all.len())?).copied()
+}
+
+/// What the model knows of a worker.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Worker {
+    pub(crate) running: Option<usize>,
+    /// What was assigned to it.
+    pub(crate) own: VecDeque<usize>,
+    /// Whether its last one was its own.
+    pub(crate) took_own: bool,
+}
+
+#[derive(Clone, Debug)]
 pub(crate) struct Model {
     pub(crate) share: Share,
-    pub(crate) workers: usize,
+    /// `None`: it was removed. One that is killed has another one in its place.
+    pub(crate) workers: Vec<Option<Worker>>,
     pub(crate) is_paused: bool,
     pub(crate) runs: Vec<Run>,
+    /// The promises that the caller has.
+    pub(crate) promises: Vec<Seen>,
     pub(crate) queue: VecDeque<usize>,
-    pub(crate) shared: HashMap<u32, usize>,
+    pub(crate) shared: BTreeMap<u32, usize>,
+    /// What the last step came to, and which runs it let begin.
+    pub(crate) came: Came,
+    pub(crate) begun: Vec<usize>,
     pub(crate) coalesced: u64,
     /// What the set has to yield, in that order.
     pub(crate) announced: VecDeque<Seen>,
@@ -54,15 +126,157 @@ impl Model {
     pub(crate) fn new(workers: usize, share: Share) -> Self {
         Self {
             share,
-            workers,
+            workers: vec![Some(Worker::default()); workers],
             is_paused: false,
             runs: Vec::new(),
+            promises: Vec::new(),
             queue: VecDeque::new(),
-            shared: HashMap::new(),
+            shared: BTreeMap::new(),
+            came: Came::Nothing,
+            begun: Vec::new(),
             coalesced: 0,
             announced: VecDeque::new(),
             members: Vec::new(),
         }
+    }
+
+    pub(crate) fn take(&mut self, step: &Step) {
+        self.came = match *step {
+            Step::Queue(n) => {
+                let seen = self.queue(n, None);
+                self.keep(seen)
+            }
+            Step::QueueUnshared => {
+                let run = self.new_run(1_000 + self.runs.len() as u32);
+                self.queue.push_back(run);
+                self.keep(Seen::first(run))
+            }
+            Step::Assign { which, request } => self.assign(which, request),
+            Step::Abort(which) => match pick(&self.promises, which) {
+                Some(seen) => Came::Aborted(self.abort(seen)),
+                None => Came::Nothing,
+            },
+            Step::Clone(which) => match pick(&self.promises, which) {
+                Some(seen) => {
+                    self.runs[seen.run].holders += 1;
+                    self.promises.push(seen);
+                    Came::Queued(seen)
+                }
+                None => Came::Nothing,
+            },
+            Step::Drop(which) => match self.remove(which) {
+                Some(seen) => {
+                    self.release(seen);
+                    Came::Dropped
+                }
+                None => Came::Nothing,
+            },
+            Step::Insert(which) => match self.remove(which) {
+                Some(seen) => {
+                    match self.outcome(seen) {
+                        Some(_) => self.announced.push_back(seen),
+                        None => self.members.push(seen),
+                    }
+                    Came::Dropped
+                }
+                None => Came::Nothing,
+            },
+            Step::Select => {
+                let selected = self.announced.pop_front();
+                selected.into_iter().for_each(|seen| self.release(seen));
+                Came::Selected(selected)
+            }
+            Step::Settle { which, panics } => {
+                let ending = if panics {
+                    Phase::Panicked
+                } else {
+                    Phase::Output
+                };
+                self.end(which, ending)
+            }
+            Step::Kill(which) => self.end(which, Phase::Lost),
+            Step::AddWorker => {
+                self.workers.push(Some(Worker::default()));
+                Came::Nothing
+            }
+            Step::RemoveIdleWorker => {
+                let mut workers = self.workers.iter_mut();
+                let is_idle = |worker: &&mut Option<Worker>| {
+                    worker.as_ref().is_some_and(|one| one.running.is_none())
+                };
+                workers.find(is_idle).expect("there is one").take();
+                Came::Nothing
+            }
+            Step::Broadcast => Came::Nothing,
+            Step::Pause => {
+                self.is_paused = true;
+                Came::Nothing
+            }
+            Step::Resume => {
+                self.is_paused = false;
+                Came::Nothing
+            }
+        };
+        self.begun = self.begin();
+    }
+
+    fn keep(&mut self, seen: Seen) -> Came {
+        self.promises.push(seen);
+        Came::Queued(seen)
+    }
+
+    fn remove(&mut self, which: usize) -> Option<Seen> {
+        let n = self.promises.len();
+        (n > 0).then(|| self.promises.remove(which % n))
+    }
+
+    fn assign(&mut self, which: usize, request: u32) -> Came {
+        let Some(with) = pick(&self.all_running(), which) else {
+            return Came::Nothing;
+        };
+        let worker = self.runs[with].worker;
+        let seen = self.queue(request, worker);
+        self.promises.push(seen);
+        Came::Assigned(with, seen)
+    }
+
+    /// A running run ends.
+    fn end(&mut self, which: usize, ending: Phase) -> Came {
+        let Some(run) = pick(&self.all_running(), which) else {
+            return Came::Nothing;
+        };
+        let worker = self.runs[run].worker.expect("it runs");
+        // Where it was killed, another one takes its place, what was assigned to it, and its turn.
+        let worker = self.workers[worker].as_mut().expect("it runs there");
+        worker.running = None;
+        self.settle(run, ending);
+        Came::Ended(run)
+    }
+
+    pub(crate) fn all_running(&self) -> Vec<usize> {
+        let runs = 0..self.runs.len();
+        runs.filter(|run| self.runs[*run].phase == Phase::Running)
+            .collect()
+    }
+
+    /// Whether an equal request goes on although nobody wants it, so that this one would have to wait for its end.
+    pub(crate) fn would_park(&self, request: u32) -> bool {
+        let found = self.shared.get(&request).map(|run| &self.runs[*run]);
+        found.is_some_and(|run| run.phase == Phase::Running && run.votes == 0)
+    }
+
+    pub(crate) fn present(&self) -> usize {
+        self.workers.iter().flatten().count()
+    }
+
+    pub(crate) fn has_assigned(&self) -> bool {
+        let mut workers = self.workers.iter().flatten();
+        workers.any(|worker| !worker.own.is_empty())
+    }
+
+    pub(crate) fn has_idle(&self) -> bool {
+        let mut workers = self.workers.iter().flatten();
+        workers.any(|worker| worker.running.is_none())
     }
 
     pub(crate) fn new_run(&mut self, request: u32) -> usize {
@@ -72,14 +286,15 @@ impl Model {
             left: vec![false],
             votes: 1,
             holders: 1,
-            end: None,
+            worker: None,
             next: None,
         };
         self.runs.push(run);
         self.runs.len() - 1
     }
 
-    pub(crate) fn queue(&mut self, request: u32) -> Seen {
+    /// `worker`: which one alone may do it.
+    fn queue(&mut self, request: u32, worker: Option<usize>) -> Seen {
         if let Some(found) = self.shared.get(&request).copied() {
             let waiting = self.runs[found].next;
             for run in [Some(found), waiting].into_iter().flatten() {
@@ -89,23 +304,29 @@ impl Model {
             }
             if self.runs[found].phase == Phase::Running {
                 let run = self.new_run(request);
+                self.runs[run].worker = worker;
                 self.runs[found].next = Some(run);
-                return Seen {
-                    run,
-                    ticket: Some(0),
-                };
+                return Seen::first(run);
             }
         }
         let run = self.new_run(request);
-        self.queue.push_back(run);
+        self.runs[run].worker = worker;
+        self.push(run);
         self.shared.insert(request, run);
-        Seen {
-            run,
-            ticket: Some(0),
+        Seen::first(run)
+    }
+
+    fn push(&mut self, run: usize) {
+        match self.runs[run].worker {
+            Some(worker) => {
+                let worker = self.workers[worker].as_mut().expect("it was busy");
+                worker.own.push_back(run);
+            }
+            None => self.queue.push_back(run),
         }
     }
 
-    pub(crate) fn join(&mut self, index: usize) -> Option<Seen> {
+    fn join(&mut self, index: usize) -> Option<Seen> {
         let run = &mut self.runs[index];
         let ticket = match run.phase {
             Phase::Queued | Phase::Running if run.votes > 0 => {
@@ -125,7 +346,7 @@ impl Model {
         Some(Seen { run: index, ticket })
     }
 
-    pub(crate) fn abort(&mut self, seen: Seen) -> Abort {
+    fn abort(&mut self, seen: Seen) -> Abort {
         let Seen { run: index, ticket } = seen;
         if self.outcome(seen).is_some() {
             return Abort::Settled;
@@ -139,6 +360,8 @@ impl Model {
             (Phase::Queued, 0) => {
                 run.phase = Phase::Aborted;
                 self.queue.retain(|queued| *queued != index);
+                let workers = self.workers.iter_mut().flatten();
+                workers.for_each(|worker| worker.own.retain(|queued| *queued != index));
                 self.shared.retain(|_, shared| *shared != index);
                 self.announce(index, None);
                 Abort::Aborted
@@ -154,14 +377,14 @@ impl Model {
     }
 
     /// Moves what a settlement announces from the members to what is to be selected.
-    pub(crate) fn announce(&mut self, run: usize, ticket: Option<usize>) {
+    fn announce(&mut self, run: usize, ticket: Option<usize>) {
         let is_told = |seen: &Seen| seen.run == run && (ticket.is_none() || seen.ticket == ticket);
         self.announced
             .extend(self.members.iter().filter(|seen| is_told(seen)));
         self.members.retain(|seen| !is_told(seen));
     }
 
-    pub(crate) fn settle(&mut self, index: usize, ending: Phase) {
+    fn settle(&mut self, index: usize, ending: Phase) {
         let run = &mut self.runs[index];
         run.phase = ending;
         let request = run.request;
@@ -169,14 +392,14 @@ impl Model {
         let next = next.filter(|next| self.runs[*next].phase == Phase::Queued);
         self.announce(index, None);
         if let Some(next) = next {
-            self.queue.push_back(next);
+            self.push(next);
             self.shared.insert(request, next);
         } else {
             self.forget_unless_held(index);
         }
     }
 
-    pub(crate) fn forget_unless_held(&mut self, index: usize) {
+    fn forget_unless_held(&mut self, index: usize) {
         let run = &self.runs[index];
         let is_kept = self.share == Share::WhileHeld
             && run.phase == Phase::Output
@@ -188,31 +411,36 @@ impl Model {
         }
     }
 
-    pub(crate) fn release(&mut self, seen: Seen) {
+    fn release(&mut self, seen: Seen) {
         self.runs[seen.run].holders -= 1;
         self.forget_unless_held(seen.run);
     }
 
-    /// Which runs begin now.
-    pub(crate) fn begin(&mut self) -> Vec<usize> {
-        let running = self.running();
-        let free = if self.is_paused {
-            0
-        } else {
-            self.workers - running
-        };
-        let begun: Vec<_> = self.queue.drain(..free.min(self.queue.len())).collect();
+    /// Which runs begin now. Workers that have no own ones are alike: which of them has what is not said.
+    fn begin(&mut self) -> Vec<usize> {
+        let mut begun = Vec::new();
+        for index in 0..self.workers.len() {
+            let Some(worker) = &mut self.workers[index] else {
+                continue;
+            };
+            if self.is_paused || worker.running.is_some() {
+                continue;
+            }
+            worker.took_own = !worker.own.is_empty() && (!worker.took_own || self.queue.is_empty());
+            let lane = if worker.took_own {
+                &mut worker.own
+            } else {
+                &mut self.queue
+            };
+            let Some(run) = lane.pop_front() else {
+                continue;
+            };
+            worker.running = Some(run);
+            self.runs[run].worker = Some(index);
+            self.runs[run].phase = Phase::Running;
+            begun.push(run);
+        }
         begun
-            .iter()
-            .for_each(|index| self.runs[*index].phase = Phase::Running);
-        begun
-    }
-
-    pub(crate) fn running(&self) -> usize {
-        self.runs
-            .iter()
-            .filter(|run| run.phase == Phase::Running)
-            .count()
     }
 
     pub(crate) fn outcome(&self, seen: Seen) -> Option<Phase> {
