@@ -254,6 +254,31 @@ fn the_readme_names_every_dependency_feature_and_example() {
     assert!(version && readme.contains("Minimum Rust version: 1.88."));
 }
 
+#[test]
+fn every_test_that_the_readme_names_exists() {
+    let readme = read("README.md");
+    let table = readme.split("| guaranteed |").nth(1).unwrap();
+    let table = table.split("\n\n").next().unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| "));
+    let source: String = rust_files("tests").iter().map(read).collect();
+    let mut named = 0;
+    for row in rows {
+        // Names stand in backquotes; those with a blank or a sign in them are commands.
+        let all = row.split('`').skip(1).step_by(2);
+        for name in all.filter(|name| name.chars().all(|c| c == '_' || c.is_alphanumeric())) {
+            let is_file = ["tests", "tests/loom"]
+                .iter()
+                .any(|folder| root().join(folder).join(format!("{name}.rs")).is_file());
+            assert!(
+                is_file || source.contains(&format!("fn {name}()")),
+                "{name}"
+            );
+            named += 1;
+        }
+    }
+    assert!(named > 30, "{named}");
+}
+
 /// What people of the libraries that came before look for.
 const FORMER_NAMES: [&str; 28] = [
     "processes",
