@@ -43,7 +43,7 @@
 //! 9. **Work-conserving.** No request waits while a worker that may run it is idle.
 //! 10. **Waiting inside a worker is safe.** A processor may wait for other requests: a spare worker stands in for it
 //!     ([`ProcessorServiceBuilder::max_spare_workers`]), and a wait that would close a circle says
-//!     [`Failure::Cycle`] instead.
+//!     [`Failure::Cycle`] instead, also where it leads through what one worker alone can do.
 //! 11. **Stopping is a protocol**, see [`ProcessorService::shutdown`]; everybody who is blocked here is woken.
 //! 12. **Your code is foreign.** Processors, callbacks, `Hash`, `Eq`, `Clone`, `Drop` and wakers may panic, block and
 //!     call back; none of them runs under a lock of this crate, but `Hash` and `Eq`, which poison nothing there.

@@ -56,8 +56,9 @@ impl<R, T> Promise<R, T> {
     /// Until the promise is settled. In async code, await the promise instead.
     ///
     /// Inside a worker, a spare worker stands in for this one meanwhile. Where none can be had, or the wait would close
-    /// a circle of requests that wait for one another, it says [`Failure::WouldDeadlock`] or [`Failure::Cycle`] at
-    /// once, with a timeout too; the promise is not settled by that.
+    /// a circle of requests that wait for one another (what was assigned to a worker waits for what that worker does), it
+    /// says [`Failure::WouldDeadlock`] or [`Failure::Cycle`] at once, with a timeout too; the promise is not settled by
+    /// that.
     #[doc(alias = "recv_data")]
     #[doc(alias = "get_return!")]
     pub fn wait(&self) -> Result<&T, Failure> {

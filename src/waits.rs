@@ -231,8 +231,10 @@ impl Waits {
 }
 
 impl Wait {
+    /// Whether it is by the worker of this line, or of this id: an answer is asked of a worker, not of its line.
     fn is_of(&self, service: ServiceId, line: WorkerId) -> bool {
-        self.service == service && self.line == Some(line)
+        let is_it = |own: WorkerId| own == line || self.worker == line;
+        self.service == service && self.line.is_some_and(is_it)
     }
 }
 
@@ -344,6 +346,23 @@ mod tests {
         // Once the one is begun, it will end.
         go_on(for_b.id);
         assert!(wait_behind(&y, &b, &for_a, only(&x)).is_ok());
+    }
+
+    #[test]
+    fn an_answer_is_that_of_a_worker_also_where_it_took_the_place_of_another() {
+        let [a, answer] = runs();
+        let first = worker();
+        let heir = Waiter {
+            service: first.service,
+            record: Arc::new(first.record.heir(WorkerId(5))),
+        };
+        let asked = Obstacle::Worker {
+            service: heir.service,
+            line: heir.record.id,
+        };
+        assert!(wait_behind(&heir, &a, &answer, asked).is_err());
+        assert!(wait_behind(&heir, &a, &answer, only(&heir)).is_err());
+        assert!(wait_behind(&first, &a, &answer, asked).is_ok());
     }
 
     #[test]
