@@ -87,7 +87,7 @@
 //! ```
 //!
 //! The source is meant to be read from the bottom of the list of modules up: `sync`, `wakers` and `blocking`; `waits` and `waiting`,
-//! with `spares`, for those who wait inside a worker; `status`, `event`,
+//! with `spares`, for those who wait inside a worker; `service_id`, `status`, `event`,
 //! `record` and what else is plain; `state`, `subscribers` and `run`, the one subtle part; `lane`, `inbox`, `hand`, `lanes`, `sleepers` and
 //! `idle`, which make up `queue_state` and so `queue`; `in_flight` and `departures`, `parked`, `room`, `observer`; `dispatcher`, where
 //! all of these meet, with `entry`, `ending` and `giving_up`; `promise` and `promise_set`; `desk`, `job`, `jobs`, `processor`, `mail` and `supervisor`; `pool` and `reserve`,

@@ -5,9 +5,9 @@
 //!
 //! | | in the place of `std`'s | so that |
 //! |---|---|---|
-//! | | [`shipped`]: nothing | |
+//! | none | nothing | it is what is shipped |
 //! | `parking_lot` | locks that are built from source | the thread sanitizer sees them |
-//! | `loom` | loom's | `tests/loom.rs` is run in every order that matters |
+//! | `loom` | loom's | `tests/loom` is run in every order that matters |
 //! | `shuttle` | shuttle's | `tests/shuttle.rs` is run in very many orders |
 //!
 //! And so that there is one answer to a poisoned lock: no user code runs under a lock of this crate (`Hash` and
@@ -75,7 +75,8 @@ use shipped as primitives;
 
 pub(crate) use primitives::{Mutex, OnceLock, atomic, now, random_state, thread, thread_local};
 
-/// What lives as long as the process, and so longer than one run of a model, which is not to see it.
+/// What lives as long as the process, and so longer than one run of a model, which does not see it. So nothing that a
+/// model sees may be done under a lock from here: it would be interrupted there, and all the others would wait for ever.
 pub(crate) mod process {
     #[cfg(parallel_workers_sync = "parking_lot")]
     pub(crate) use super::parking_lot::Mutex;

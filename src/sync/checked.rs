@@ -8,7 +8,6 @@ use ::shuttle as checker;
 use std::time::Instant;
 
 use ahash::RandomState;
-
 use checker::sync::{Mutex as Inner, MutexGuard};
 
 #[cfg(parallel_workers_sync = "shuttle")]

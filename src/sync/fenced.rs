@@ -25,6 +25,7 @@ macro_rules! steps {
         #[derive(Debug, Default)]
         pub(crate) struct $name(atomic::$name);
 
+        #[allow(dead_code, reason = "not every one of them is used in each way")]
         impl $name {
             pub(crate) fn new(value: $value) -> Self {
                 Self(atomic::$name::new(value))

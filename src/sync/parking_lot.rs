@@ -1,13 +1,12 @@
 //! For the thread sanitizer, which does not see into `std`'s locks, because they come compiled.
 
-pub(crate) use std::sync::atomic;
-pub(crate) use std::{thread, thread_local};
-
 use std::time::Instant;
 
+use ::parking_lot::MutexGuard;
 use ahash::RandomState;
 
-use ::parking_lot::MutexGuard;
+pub(crate) use std::sync::atomic;
+pub(crate) use std::{thread, thread_local};
 
 pub(crate) use super::flagged::OnceLock;
 

@@ -1,13 +1,12 @@
 //! `std`'s.
 
 use std::sync::{Mutex as Inner, MutexGuard};
-
-pub(crate) use std::sync::{OnceLock, atomic};
-pub(crate) use std::{thread, thread_local};
-
 use std::time::Instant;
 
 use ahash::RandomState;
+
+pub(crate) use std::sync::{OnceLock, atomic};
+pub(crate) use std::{thread, thread_local};
 
 mutex!(const);
 
