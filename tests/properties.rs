@@ -74,6 +74,7 @@ impl ReferenceStateMachine for Model {
             Step::Pause => !model.has_assigned(),
             Step::AddWorker => model.present() < 4,
             Step::RemoveIdleWorker => model.has_idle(),
+            Step::Settle { which, .. } | Step::Kill(which) => model.is_said_what_follows(*which),
             _ => true,
         }
     }

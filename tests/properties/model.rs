@@ -265,6 +265,16 @@ impl Model {
         found.is_some_and(|run| run.phase == Phase::Running && run.votes == 0)
     }
 
+    /// Whether it is said what comes after the end of a running run. Where something for all waited for that end, and
+    /// something for its worker alone does too, the worker may take the one or, if another one comes first, the other.
+    pub(crate) fn is_said_what_follows(&self, which: usize) -> bool {
+        let run = pick(&self.all_running(), which).map(|run| &self.runs[run]);
+        run.is_none_or(|run| {
+            let worker = run.worker.and_then(|worker| self.workers[worker].as_ref());
+            run.next.is_none() || worker.is_none_or(|worker| worker.own.is_empty())
+        })
+    }
+
     pub(crate) fn present(&self) -> usize {
         self.workers.iter().flatten().count()
     }
