@@ -249,7 +249,9 @@ fn whatever_callers_do_every_request_settles_once() {
     assert_eq!(settled, queued.load(Ordering::Relaxed), "each settled once");
     drop((service, handle));
     // A lost worker's thread ends by itself.
+    let patience = Instant::now() + Duration::from_secs(60);
     while threads() > threads_before {
+        assert!(Instant::now() < patience, "{} threads are left", threads());
         thread::yield_now();
     }
 }
