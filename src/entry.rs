@@ -69,17 +69,15 @@ impl<R, T> Entry<R, T> {
         self.home.asks.is_some_and(is_own)
     }
 
-    /// What it is to whoever waits for it inside a worker. `None`: something that the calling thread has to do itself.
+    /// What it is to whoever waits for it inside a worker, without its name. `None`: something that the calling thread
+    /// has to do itself.
     pub(crate) fn target(self: &Arc<Self>) -> Option<Target> {
-        if self.waits_for_this_thread() {
-            return None;
-        }
+        let run = Named {
+            id: self.id,
+            name: None,
+        };
         let obstacle = self.obstacle();
-        let name = obstacle.as_ref().and_then(|_| self.name());
-        Some(Target {
-            run: Named { id: self.id, name },
-            obstacle,
-        })
+        (!self.waits_for_this_thread()).then_some(Target { run, obstacle })
     }
 
     /// What has to end before it can begin, besides what is before it in the queue.

@@ -9,8 +9,8 @@ use crate::in_flight::Keyed;
 use crate::request_id::RequestId;
 use crate::sync::{Arc, Mutex};
 
-/// What is parked, and behind what, by the address of what it waits for. Things are parked, and taken when what they wait for ends,
-/// under the lock of their key's shard, so that neither misses the other.
+/// What is parked, and behind what, by the address of what it waits for. Things are parked, and taken when what they
+/// wait for ends, under the lock of their key's shard, so that neither misses the other.
 #[derive(Debug)]
 pub(crate) struct Parked<E>(Mutex<HashMap<usize, (RequestId, Arc<E>)>>);
 

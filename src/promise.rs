@@ -67,7 +67,7 @@ impl<R, T> Promise<R, T> {
         }
         let mut key = None;
         let block = || block_on(|waker| self.poll(&mut key, waker));
-        waiting::wait(|| vec![self.target()], block).unwrap_or_else(Err)
+        waiting::wait(|| vec![self.named_target()], block).unwrap_or_else(Err)
     }
 
     /// The outcome, if the promise settles within `timeout`; one that is too long for the clock means for ever.
@@ -164,7 +164,7 @@ impl<R, T> Promise<R, T> {
         }
         let mut key = None;
         let block = || block_until(deadline, |waker| self.poll(&mut key, waker));
-        let waited = waiting::wait(|| vec![self.target()], block);
+        let waited = waiting::wait(|| vec![self.named_target()], block);
         let outcome = waited.unwrap_or_else(|refused| Some(Err(refused)));
         if let (None, Some(key)) = (&outcome, key) {
             self.entry().run.unsubscribe(key);
@@ -186,8 +186,18 @@ impl<R, T> Promise<R, T> {
     }
 
     /// What a wait for it waits for; `None`: for the thread that waits.
+    /// What waits here, without its name: no foreign code is called.
     pub(crate) fn target(&self) -> Option<Target> {
         self.entry().target()
+    }
+
+    /// The same, with the name that a circle would be told by.
+    pub(crate) fn named_target(&self) -> Option<Target> {
+        let mut target = self.target()?;
+        if target.obstacle.is_some() {
+            target.run.name = self.entry().name();
+        }
+        Some(target)
     }
 
     /// Gives up a place.

@@ -258,6 +258,7 @@ impl<R, T> PromiseSet<R, T> {
         if members.all.len() > MOST_ASKED {
             return Vec::new();
         }
+        // LOCK: no names here, which only foreign code knows.
         let all = members.all.iter();
         all.map(|(_, member)| member.promise.target()).collect()
     }

@@ -406,3 +406,37 @@ fn a_request_that_everybody_left_cannot_wait_for_the_one_that_comes_after_it() {
     service.wait_idle();
     assert_eq!(service.status().settled.outputs, 2);
 }
+
+/// A request whose `Debug` looks into the set that waits for it.
+#[derive(PartialEq, Eq, Hash)]
+struct Nosy(u32);
+
+static NOSY: OnceLock<PromiseSet<Nosy, bool>> = OnceLock::new();
+
+impl std::fmt::Debug for Nosy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {:?}", self.0, NOSY.get().map(PromiseSet::len))
+    }
+}
+
+#[test]
+fn a_request_is_named_while_no_set_is_locked() {
+    limit_time();
+    let builder = ProcessorService::builder().workers(1).debug_requests();
+    let service = builder.start(|| {
+        processor_fn(|n: &Nosy, _: &Context<'_>| {
+            // What this worker alone can do is yielded as it is.
+            let first = (n.0 == 0).then(|| NOSY.wait().select_next());
+            first.flatten().is_some_and(|promise| !promise.is_settled())
+        })
+    });
+    let service = service.unwrap();
+    let worker = service.worker_named("worker-0").unwrap();
+    service.pause();
+    let waits = worker.assign(Nosy(0));
+    let set = PromiseSet::new();
+    set.insert(worker.assign(Nosy(1)));
+    assert!(NOSY.set(set).is_ok());
+    service.resume();
+    assert_eq!(waits.wait(), Ok(&true));
+}
