@@ -28,6 +28,20 @@ enum Stage {
     Exit,
 }
 
+impl Stage {
+    const ALL: [Self; 9] = [
+        Self::Factory,
+        Self::Hash,
+        Self::Eq,
+        Self::Process,
+        Self::OutputDrop,
+        Self::RequestDrop,
+        Self::Callback,
+        Self::Waker,
+        Self::Exit,
+    ];
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Evil {
     None,
@@ -255,19 +269,7 @@ fn every_stage_survives_every_evil() {
     limit_time();
     // There are many of them, and each would be printed.
     std::panic::set_hook(Box::new(|_| {}));
-    use Stage::*;
-    let stages = [
-        Factory,
-        Hash,
-        Eq,
-        Process,
-        OutputDrop,
-        RequestDrop,
-        Callback,
-        Waker,
-        Exit,
-    ];
-    for stage in stages {
+    for stage in Stage::ALL {
         for evil in [Evil::None, Evil::Panic, Evil::Bomb] {
             for workers in [1, 4] {
                 let survived = guarded(|| survives(stage, evil, workers));

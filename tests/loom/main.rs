@@ -23,8 +23,9 @@ use std::sync::{Arc, Mutex};
 
 use loom::model::Builder;
 use loom::sync::Condvar;
+use loom::thread::{self, JoinHandle};
 use parallel_workers::{
-    Abort, Context, Handle, Processor, ProcessorService, ProcessorServiceBuilder,
+    Abort, Context, Failure, Handle, Processor, ProcessorService, ProcessorServiceBuilder,
 };
 
 /// Where requests stand until it is opened.
@@ -118,6 +119,15 @@ impl Started {
 
     fn runs(&self) -> usize {
         self.runs.load(Ordering::Relaxed)
+    }
+
+    /// Another thread queues a request, and waits for it. Gives its outcome, if it was let in.
+    fn try_elsewhere(&self, n: u32) -> JoinHandle<Option<Result<u32, Failure>>> {
+        let handle = self.service.handle();
+        thread::spawn(move || {
+            let promise = handle.try_queue_request(n).ok();
+            promise.map(|promise| promise.wait().copied())
+        })
     }
 
     /// What `interesting` gives, in every order; how the service ends is gone through in one.

@@ -108,12 +108,8 @@ fn one_of_two_leaves_against_the_settlement() {
 fn a_request_against_the_stop() {
     let seen = every_order(|| {
         let one = Started::new(workers(1));
-        let handle = one.service.handle();
         loom::explore();
-        let other = thread::spawn(move || {
-            let promise = handle.try_queue_request(1).ok();
-            promise.map(|promise| promise.wait().copied())
-        });
+        let other = one.try_elsewhere(1);
         one.service.stop();
         loom::stop_exploring();
         let outcome = other.join().unwrap();
@@ -129,12 +125,8 @@ fn a_request_against_the_stop() {
 fn a_request_against_a_stop_that_discards() {
     let seen = every_order(|| {
         let one = Started::new(workers(1));
-        let handle = one.service.handle();
         loom::explore();
-        let other = thread::spawn(move || {
-            let promise = handle.try_queue_request(1).ok();
-            promise.map(|promise| promise.wait().copied())
-        });
+        let other = one.try_elsewhere(1);
         let report = one.service.shutdown(Shutdown::Discard);
         loom::stop_exploring();
         let outcome = other.join().unwrap();
