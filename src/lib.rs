@@ -90,7 +90,7 @@
 //! with `spares`, for those who wait inside a worker; `service_id`, `status`, `event`,
 //! `record` and what else is plain; `state`, `subscribers` and `run`, the one subtle part; `lane`, `inbox`, `hand`, `lanes`, `sleepers` and
 //! `idle`, which make up `queue_state` and so `queue`; `in_flight` and `departures`, `parked`, `room`, `observer`; `dispatcher`, where
-//! all of these meet, with `entry`, `ending` and `giving_up`; `promise` and `promise_set`; `desk`, `job`, `jobs`, `processor`, `mail` and `supervisor`; `pool` and `reserve`,
+//! all of these meet, with `entry`, `ending` and `giving_up`; `promise` and `promise_set`; `desk`, `job`, `jobs`, `processor`, `mail` and `supervisor`; `pool`, `replacement` and `reserve`,
 //! `builder`, `service`, `worker`, `assign`, `broadcast`.
 
 mod assign;
@@ -105,6 +105,7 @@ mod alive;
 mod beginning;
 mod mail;
 mod pool;
+mod replacement;
 mod reserve;
 mod supervisor;
 

@@ -1,6 +1,7 @@
 //! The threads of a service: started together, and seen to their end.
 
 use std::hash::Hash;
+use std::io;
 use std::time::Instant;
 
 use crate::alive::{Alive, AliveThread, EndOfThread};
@@ -17,7 +18,6 @@ use crate::status::WorkerId;
 use crate::supervisor::{Factory, Supervisor};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Arc, Mutex};
-use crate::waits;
 
 /// The workers of one service.
 pub(crate) struct Pool<P: Processor> {
@@ -199,16 +199,29 @@ impl<P: Processor> Pool<P> {
         record: &Arc<WorkerRecord>,
         beginning: Option<Arc<Beginning>>,
     ) -> Result<(), StartError> {
+        // Before its thread runs, so that workers are listed in the order of their numbers.
+        self.home.counters.arrive(Arc::clone(record));
+        let refused = self.try_thread(record, beginning);
+        refused.map_err(|source| {
+            leave(&self.home, record);
+            no_thread(record, source)
+        })
+    }
+
+    /// Starts the thread of a worker that is listed, if the operating system gives one.
+    pub(crate) fn try_thread(
+        self: &Arc<Self>,
+        record: &Arc<WorkerRecord>,
+        beginning: Option<Arc<Beginning>>,
+    ) -> io::Result<()> {
         let desk = Arc::new(Desk {
             home: Arc::clone(&self.home),
             record: Arc::clone(record),
         });
         let factory = Arc::clone(&self.factory);
         let mail = Arc::new(Mail::new());
-        let alive = Arc::new(Mutex::new(Some(AliveThread::new(&self.alive))));
+        let alive = Arc::new(Mutex::new(Some(self.alive())));
         let end = EndOfThread(Arc::clone(&alive));
-        // Before its thread runs, so that workers are listed in the order of their numbers.
-        self.home.counters.arrive(Arc::clone(record));
         let own_mail = Arc::clone(&mail);
         let reserve = Arc::new(Arc::downgrade(self));
         let main = move || {
@@ -217,69 +230,27 @@ impl<P: Processor> Pool<P> {
             let _inside = WorkerThread::enter(desk.home.id, Arc::clone(&desk.record), reserve);
             live::<P>(desk, factory, own_mail, beginning.as_deref());
         };
-        let record = Arc::clone(record);
-        let name = record.name.to_string();
-        match thread::Builder::new().name(name.clone()).spawn(main) {
-            Ok(handle) => {
-                let mut threads = self.threads.lock();
-                // Those of workers that have left need not be joined.
-                threads.retain(|thread| !thread.handle.is_finished());
-                threads.push(Thread {
-                    record,
-                    mail,
-                    handle,
-                    alive,
-                });
-                Ok(())
-            }
-            Err(source) => {
-                leave(&self.home, &record);
-                Err(StartError::Thread {
-                    worker: name,
-                    source,
-                })
-            }
-        }
+        let builder = thread::Builder::new().name(record.name.to_string());
+        let handle = builder.spawn(main)?;
+        let mut threads = self.threads.lock();
+        // Those of workers that have left need not be joined.
+        threads.retain(|thread| !thread.handle.is_finished());
+        threads.push(Thread {
+            record: Arc::clone(record),
+            mail,
+            handle,
+            alive,
+        });
+        Ok(())
     }
 
-    /// Gives a worker up, with all it has, and starts another one in its place. `None`: it was leaving, or had
-    /// left, and nobody takes its place.
-    pub(crate) fn kill(
-        self: &Arc<Self>,
-        lost: &Arc<WorkerRecord>,
-    ) -> Result<Option<WorkerId>, StartError> {
-        let mut next = self.next.lock();
-        let was_leaving = lost.is_retired();
-        if !lost.lose() {
-            return Ok(None);
-        }
-        waits::lose(self.home.id, lost);
-        // Off the list, if its thread has not come to its end and taken itself off meanwhile. Its seat it leaves.
-        self.home.counters.lose(lost.id);
-        let heir = Arc::new(lost.heir(WorkerId(*next)));
-        let has_heir = !was_leaving
-            && !self.home.queue.is_closed()
-            && self.home.queue.succeed(lost.id, Arc::clone(&heir));
-        // Its thread may be asleep: it is to look up, and to end.
-        self.home.queue.recall(lost);
-        let replaced = if has_heir {
-            *next += 1;
-            self.spawn_thread(&heir, None).map(|()| Some(heir.id))
-        } else {
-            self.home.queue.unseat(lost.id);
-            Ok(None)
-        };
-        drop(next);
-        self.let_go(lost.id);
-        self.home.observer.worker_lost(lost);
-        // Callbacks run here, so no lock is held.
-        self.home.give_up(lost);
-        close_if_deserted(&self.home);
-        replaced
+    /// While this lives, whoever joins the threads waits.
+    pub(crate) fn alive(&self) -> AliveThread {
+        AliveThread::new(&self.alive)
     }
 
     /// The thread of a lost worker ends when it ends, and its mail is read by nobody.
-    fn let_go(&self, id: WorkerId) {
+    pub(crate) fn let_go(&self, id: WorkerId) {
         let mut threads = self.threads.lock();
         let index = threads.iter().position(|thread| thread.record.id == id);
         let thread = index.map(|index| threads.remove(index));
@@ -330,6 +301,14 @@ where
     is_news
 }
 
+/// A worker that the operating system gives no thread.
+pub(crate) fn no_thread(worker: &WorkerRecord, source: io::Error) -> StartError {
+    StartError::Thread {
+        worker: worker.name.to_string(),
+        source,
+    }
+}
+
 /// The life of a worker's thread. With a `beginning`, somebody waits for its processor, and is told if there is
 /// none; without, it takes the place of a lost worker, and tries until there is one.
 fn live<P: Processor>(
@@ -366,7 +345,7 @@ fn live<P: Processor>(
 }
 
 /// A worker is no more.
-fn leave<R, T>(home: &Dispatcher<R, T>, worker: &WorkerRecord)
+pub(crate) fn leave<R, T>(home: &Dispatcher<R, T>, worker: &WorkerRecord)
 where
     R: Hash + Eq + Send + Sync + 'static,
     T: Send + Sync + 'static,
@@ -385,7 +364,7 @@ where
 }
 
 /// A drain whose last worker has gone has nobody left to finish it.
-fn close_if_deserted<R, T>(home: &Dispatcher<R, T>)
+pub(crate) fn close_if_deserted<R, T>(home: &Dispatcher<R, T>)
 where
     R: Hash + Eq + Send + Sync + 'static,
     T: Send + Sync + 'static,

@@ -140,9 +140,15 @@ impl<P: Processor> Worker<P> {
     /// What was [assigned](Self::assign) to it and not begun waits for the one that takes its place. The callbacks that
     /// are due by it run here, on the calling thread.
     ///
+    /// # Blocking
+    ///
+    /// Not for the worker. Where the operating system refuses the replacement a thread, it is asked four times more,
+    /// after 10, 20, 40 and 80 milliseconds; what the killed worker had has been settled before.
+    ///
     /// # Errors
     ///
-    /// [`StartError::Thread`] if the replacement has no thread: there is one worker less.
+    /// [`StartError::Thread`] if the replacement has no thread after that: there is one worker less, and
+    /// [`ProcessorService::resize`](crate::ProcessorService::resize) brings it back when threads can be had again.
     #[doc(alias = "terminate")]
     #[doc(alias = "free")]
     pub fn kill(&self) -> Result<Option<WorkerId>, StartError> {

@@ -1,4 +1,5 @@
-//! The operating system refuses one thread, the k-th: for each k, everything settles, and whoever asked is told.
+//! The operating system refuses one thread, the k-th, or several in a row: for each k, everything settles, and whoever
+//! asked is told.
 
 #![cfg(target_os = "linux")]
 
@@ -110,7 +111,7 @@ fn whichever_thread_is_refused_everything_settles_and_whoever_asked_is_told() {
     }
     let program = std::env::current_exe().unwrap();
     // Each thread of the program is refused the k-th that it starts; one that runs tests goes on without it.
-    let refused = |mode: &str, k: usize| {
+    let refused = |mode: &str, k: &str| {
         let output = Command::new("strace")
             .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=clone3"])
             .args(["-e", &format!("inject=clone3:error=EAGAIN:when={k}")])
@@ -124,8 +125,21 @@ fn whichever_thread_is_refused_everything_settles_and_whoever_asked_is_told() {
         let said = said.split("refused: ").nth(1).unwrap();
         said.split('.').next().unwrap().to_owned()
     };
-    let of_a_caller: Vec<_> = (1..=5).map(|k| refused("apart", k)).collect();
-    let expected = ["start", "start", "start", "replacement", "nothing"];
-    assert_eq!(of_a_caller, expected);
-    assert_eq!(refused("here", 1), "spare worker", "a worker's first");
+    let of_a_caller: Vec<_> = ["1", "2", "3", "4", "4..7", "4..8", "9"]
+        .map(|k| refused("apart", k))
+        .to_vec();
+    let expected = [
+        "start",
+        "start",
+        "start",
+        "nothing",
+        "nothing",
+        "replacement",
+        "nothing",
+    ];
+    assert_eq!(
+        of_a_caller, expected,
+        "a replacement's thread is asked for five times"
+    );
+    assert_eq!(refused("here", "1"), "spare worker", "a worker's first");
 }

@@ -62,6 +62,7 @@ const LAYERS: [&[&str]; 10] = [
         "beginning",
         "mail",
         "pool",
+        "replacement",
         "reserve",
         "supervisor",
     ],
