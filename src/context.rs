@@ -3,8 +3,10 @@
 use std::fmt;
 use std::time::Instant;
 
-use crate::state::{Phase, StateWord};
+use crate::cancelled::Cancelled;
+use crate::state::StateWord;
 use crate::status::WorkerId;
+use crate::subscribers::Subscribers;
 use crate::sync::Mutex;
 
 /// What a running request may know of its circumstances.
@@ -14,11 +16,12 @@ use crate::sync::Mutex;
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     pub(crate) state: &'a StateWord,
+    pub(crate) subscribers: &'a Mutex<Subscribers>,
     pub(crate) worker: WorkerId,
     pub(crate) deadline: &'a Mutex<Option<Instant>>,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
     /// The worker that processes the request.
     pub fn worker(&self) -> WorkerId {
         self.worker
@@ -33,8 +36,19 @@ impl Context<'_> {
     /// Whether nobody wants the output any more: everybody who asked for it has aborted, or the run was given
     /// up. Once true, it stays so; whatever the processor returns then, it returns for nobody.
     pub fn is_cancelled(&self) -> bool {
-        let reading = self.state.read();
-        reading.phase() != Phase::Running || reading.is_cancelled()
+        self.state.is_unwanted()
+    }
+
+    /// Waits until nobody wants the output any more: until [`is_cancelled`](Self::is_cancelled) is true.
+    ///
+    /// For a processor that has something to tidy up then. One that has not lets its backend drop it, see
+    /// `Async::cancel_on_abort`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped at any time, it leaves nothing behind.
+    pub fn cancelled(&self) -> Cancelled<'a> {
+        Cancelled::new(self.state, self.subscribers)
     }
 
     /// When the output is of no use any more: the deadline of the shutdown that waits for it. `None`: no

@@ -31,7 +31,8 @@ struct Roll {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tally<'a> {
     By(&'a WorkerRecord, Ending),
-    Aborted,
+    /// Before it began, or by the worker that had begun it.
+    Aborted(Option<&'a WorkerRecord>),
     /// With its worker, or because there was none.
     WorkerLost(Option<&'a WorkerRecord>),
     Stopped,
@@ -44,7 +45,7 @@ impl<'a> Tally<'a> {
             Self::By(_, Ending::FailedOutput) => Outcome::Failed,
             Self::By(_, Ending::Panicked) => Outcome::Panicked,
             Self::By(_, Ending::Dropped) | Self::WorkerLost(_) => Outcome::WorkerLost,
-            Self::Aborted => Outcome::Aborted,
+            Self::Aborted(_) | Self::By(_, Ending::Aborted) => Outcome::Aborted,
             Self::Stopped => Outcome::Stopped,
         }
     }
@@ -53,8 +54,8 @@ impl<'a> Tally<'a> {
     pub(crate) fn worker(self) -> Option<&'a WorkerRecord> {
         match self {
             Self::By(worker, _) => Some(worker),
-            Self::WorkerLost(worker) => worker,
-            Self::Aborted | Self::Stopped => None,
+            Self::WorkerLost(worker) | Self::Aborted(worker) => worker,
+            Self::Stopped => None,
         }
     }
 
@@ -68,7 +69,7 @@ impl Counters {
     pub(crate) fn count(&self, tally: Tally<'_>) {
         let counter = match tally {
             Tally::By(worker, ending) => return worker.count(ending),
-            Tally::Aborted => &self.aborted,
+            Tally::Aborted(_) => &self.aborted,
             Tally::WorkerLost(_) => &self.worker_lost,
             Tally::Stopped => &self.stopped,
         };

@@ -50,6 +50,53 @@ impl Drop for WorkerThread {
     }
 }
 
+/// A worker's thread as another thread may stand for it: one of a runtime, while it polls what the worker has begun.
+#[cfg(feature = "async")]
+#[derive(Clone)]
+pub(crate) struct Borrowed {
+    service: ServiceId,
+    worker: Arc<WorkerRecord>,
+    reserve: Arc<dyn Reserve>,
+}
+
+#[cfg(feature = "async")]
+impl Borrowed {
+    /// What this thread is, if it is a worker, with another reserve in the place of its own.
+    pub(crate) fn of_this_thread(
+        reserve: impl FnOnce(Arc<dyn Reserve>) -> Arc<dyn Reserve>,
+    ) -> Option<Self> {
+        let (waiter, own) = worker()?;
+        Some(Self {
+            service: waiter.service,
+            worker: waiter.record,
+            reserve: reserve(own),
+        })
+    }
+
+    /// The calling thread is that worker for as long as what it gives lives, whatever it was before.
+    pub(crate) fn enter(&self) -> impl Drop {
+        let inside = Inside {
+            service: self.service,
+            worker: Arc::clone(&self.worker),
+            reserve: Arc::clone(&self.reserve),
+        };
+        let outer = WORKER.try_with(|slot| slot.replace(Some(inside)));
+        Outer(outer.unwrap_or_default())
+    }
+}
+
+/// What a thread was before.
+#[cfg(feature = "async")]
+struct Outer(Option<Inside>);
+
+#[cfg(feature = "async")]
+impl Drop for Outer {
+    fn drop(&mut self) {
+        let outer = self.0.take();
+        let _ = WORKER.try_with(|slot| slot.replace(outer));
+    }
+}
+
 /// Calls `f` as a callback of `service`.
 pub(crate) fn in_callback<T>(service: ServiceId, f: impl FnOnce() -> T) -> T {
     let outer = CALLBACK

@@ -8,7 +8,7 @@ use crate::dispatcher::{Dispatcher, Entry};
 use crate::ending::Notes;
 use crate::error::Failure;
 use crate::held::HeldPlace;
-use crate::panic::{catch, discard};
+use crate::panic::{Panic, catch, discard};
 use crate::record::{Ending, WorkerRecord};
 use crate::sync::Arc;
 
@@ -35,6 +35,7 @@ where
     pub(crate) fn context<'a>(&'a self, entry: &'a Entry<R, T>) -> Context<'a> {
         Context {
             state: entry.run.state_word(),
+            subscribers: entry.run.subscribers(),
             worker: self.record.id,
             deadline: &self.home.deadline,
         }
@@ -59,10 +60,15 @@ where
             Ok(output) => self.settle(begun, output, notes),
             Err(panic) => {
                 self.record.spoil();
-                let outcome = Err(Failure::Panicked(panic));
-                self.end(begun, outcome, Ending::Panicked, notes);
+                self.panicked(begun, panic, notes);
             }
         }
+    }
+
+    /// Ends a run with the panic that came instead of an output.
+    pub(crate) fn panicked(&self, begun: Begun<R, T>, panic: Panic, notes: Notes<'_, R, T>) {
+        let outcome = Err(Failure::Panicked(panic));
+        self.end(begun, outcome, Ending::Panicked, notes);
     }
 
     /// Ends a run with an output.
@@ -86,10 +92,11 @@ where
     ) {
         let Self { home, record } = self;
         let ended = entry.run.state_word().finish();
-        if ended.is_none() || ending == Ending::Dropped {
+        if ended.is_none() || matches!(ending, Ending::Aborted | Ending::Dropped) {
             record.count(Ending::Dropped);
         }
         let tally = match ending {
+            Ending::Aborted => Tally::Aborted(Some(record)),
             Ending::Dropped => Tally::WorkerLost(Some(record)),
             ending => Tally::By(record, ending),
         };

@@ -27,7 +27,7 @@ use crate::share::Share;
 use crate::state::{Join, Ticket};
 use crate::status::{WorkerId, WorkerStatus};
 use crate::subscribers::{Subscriber, Subscribers, Told};
-use crate::sync::atomic::AtomicU32;
+use crate::sync::atomic::{AtomicBool, AtomicU32};
 use crate::sync::{self, Arc, Mutex, Weak};
 use crate::terms::Terms;
 use crate::trace::Trace;
@@ -62,6 +62,8 @@ pub(crate) struct Dispatcher<R, T> {
     hasher: RandomState,
     /// The last request that was assigned to each worker.
     pub(crate) last_assigned: Mutex<HashMap<WorkerId, WeaklyTicketed<R, T>>>,
+    /// Whether what runs has been given up, with the workers that have it.
+    pub(crate) is_abandoned: AtomicBool,
     /// The service whose workers are asked, if this is what keeps a broadcast.
     pub(crate) asks: Option<ServiceId>,
 }
@@ -110,6 +112,7 @@ where
             is_failure,
             hasher: sync::random_state(),
             last_assigned: Mutex::default(),
+            is_abandoned: AtomicBool::new(false),
             asks: None,
         }
     }

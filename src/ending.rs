@@ -79,7 +79,7 @@ where
         waited: Option<Duration>,
     ) {
         let tally = match failure {
-            Failure::Aborted => Tally::Aborted,
+            Failure::Aborted => Tally::Aborted(None),
             Failure::WorkerLost => Tally::WorkerLost(None),
             _ => Tally::Stopped,
         };

@@ -34,7 +34,10 @@ where
                 self.home.notify(told);
                 Abort::StillWanted
             }
-            Left::Running => Abort::Running,
+            Left::Running(told) => {
+                self.home.notify(told);
+                Abort::Running
+            }
             Left::Settled => Abort::Settled,
             Left::Settling => {
                 // Another thread is between two lines of `end_queued`; no foreign code is on its way.

@@ -12,6 +12,7 @@ use crate::panic::discard;
 use crate::record::WorkerRecord;
 use crate::state::Phase;
 use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
 
 impl<R, T> Dispatcher<R, T>
 where
@@ -46,6 +47,9 @@ where
     /// Gives up everything that runs, and whatever is between the queue and a worker.
     pub(crate) fn abandon(&self) {
         let workers = self.queue.seats();
+        // ORDERING: SeqCst, as with a worker that is lost. Workers that drive futures drop them.
+        self.is_abandoned.store(true, Ordering::SeqCst);
+        workers.iter().for_each(|worker| worker.rouse());
         for entry in self.in_flight.collect(|_| true) {
             if entry.run.state_word().withdraw() {
                 self.end_queued(&entry, Failure::Stopped);

@@ -7,6 +7,8 @@ use crate::context::Context;
 use crate::desk::{Begun, Desk};
 use crate::dispatcher::Entry;
 use crate::error::Failure;
+#[cfg(feature = "async")]
+use crate::panic::Panic;
 use crate::record::Ending;
 use crate::sync::Arc;
 
@@ -64,6 +66,40 @@ where
         if let Some(begun) = self.begun.take() {
             self.desk.process(begun, process, None);
         }
+    }
+
+    /// Ends the request without an output, because nobody wants it any more: its promise settles with
+    /// [`Failure::Aborted`]. If somebody does want it, this is as dropping the job.
+    ///
+    /// For processors that give up what [`Context::is_cancelled`] is true of.
+    pub fn abort(mut self) {
+        if !self.context().is_cancelled() {
+            return;
+        }
+        if let Some(begun) = self.begun.take() {
+            let outcome = Err(Failure::Aborted);
+            self.desk.end(begun, outcome, Ending::Aborted, None);
+        }
+    }
+
+    /// What it stands for.
+    #[cfg(feature = "async")]
+    pub(crate) fn into_begun(mut self) -> Option<Begun<R, T>> {
+        self.begun.take()
+    }
+
+    /// Ends it with the panic that came instead of an output, which does the processor no harm.
+    #[cfg(feature = "async")]
+    pub(crate) fn panicked(mut self, panic: Panic) {
+        if let Some(begun) = self.begun.take() {
+            self.desk.panicked(begun, panic, None);
+        }
+    }
+
+    /// Calls `f` as a part of processing this, where that is traced.
+    #[cfg(feature = "async")]
+    pub(crate) fn in_scope<U>(&self, f: impl FnOnce() -> U) -> U {
+        self.entry().trace.in_scope(f)
     }
 
     fn entry(&self) -> &Entry<R, T> {

@@ -1,10 +1,8 @@
 //! One worker's intake.
 
 use std::fmt;
-use std::future::Future;
 use std::hash::Hash;
-use std::pin::Pin;
-use std::task::{Poll, Waker};
+use std::task::{self, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::blocking::{block_until, deadline_after};
@@ -16,9 +14,12 @@ use crate::error::Failure;
 use crate::hand::{Hand, Taken};
 use crate::job::Job;
 use crate::pace::Pace;
+#[cfg(feature = "async")]
+use crate::panic::Panic;
 use crate::panic::discard;
 use crate::queue_state::Popped;
 use crate::record::Ending;
+use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, now};
 
 /// Where a worker gets its jobs from, one worker's own.
@@ -41,6 +42,8 @@ where
     hand: Option<OwnHand<R, T>>,
     must_finish: bool,
     is_closed: bool,
+    /// Whether a task of its own may be among the queue's sleepers.
+    is_asleep: bool,
     /// What this worker has ended and not taken out of the in-flight table; nothing, while it waits.
     departures: Departures<Entry<R, T>>,
 }
@@ -73,6 +76,7 @@ where
             hand: None,
             must_finish: false,
             is_closed: false,
+            is_asleep: false,
             departures,
         }
     }
@@ -174,15 +178,60 @@ where
         batch
     }
 
-    /// The next job, as a future: `None` says to return from `run`.
+    /// The next job, for a future that is polled: `Ready(None)` says to return from `run`.
     ///
-    /// # Cancel safety
+    /// While it is pending, the worker counts as one that looks for something to do: it is woken for a request, and is
+    /// to poll again, or to return. [`next_async`](Self::next_async) sees to that by itself.
+    pub fn poll_next(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<Job<R, T>>> {
+        let found = self.look(Some(cx.waker()));
+        self.is_asleep = matches!(found, Look::Nothing);
+        match found {
+            Look::Job(begun) => Poll::Ready(Some(self.job(begun))),
+            Look::Return => Poll::Ready(None),
+            Look::Nothing | Look::NotNeeded => {
+                let record = &self.desk.record;
+                if record.held() == 0 {
+                    record.rest();
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Whether all that this worker has was given up: it was [killed](crate::Worker::kill), or its service
+    /// [abandoned](crate::Shutdown::Abandon). If not, the task is woken when it is.
     ///
-    /// Dropped before it is ready, it has taken nothing, and what it was woken for goes to another worker.
-    pub fn next_async(&mut self) -> NextJob<'_, R, T> {
-        NextJob {
-            jobs: self,
-            is_asleep: false,
+    /// What is given up has been settled, or is about to be. A processor that can drop what it has begun does that, and
+    /// returns from `run`.
+    pub fn poll_given_up(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
+        let Desk { home, record } = &*self.desk;
+        // ORDERING: SeqCst, and after the waker is there: whoever gives it up says so first, and then looks for one.
+        let is_given_up = || record.is_lost() || home.is_abandoned.load(Ordering::SeqCst);
+        record.listen(cx.waker());
+        if is_given_up() {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    /// Ends a job that this worker has, with an output, or with the panic that came instead.
+    #[cfg(feature = "async")]
+    pub(crate) fn end(&mut self, job: Job<R, T>, processed: Result<T, Panic>) {
+        if let Some(begun) = job.into_begun() {
+            let notes = Some(&mut self.departures);
+            match processed {
+                Ok(output) => self.desk.settle(begun, output, notes),
+                Err(panic) => self.desk.panicked(begun, panic, notes),
+            }
+        }
+    }
+
+    /// `run` has returned, or a future of it is gone: no waker of it stays behind.
+    pub(crate) fn stop_waiting(&mut self) {
+        let Desk { home, record } = &*self.desk;
+        record.stop_listening();
+        if std::mem::take(&mut self.is_asleep) {
+            home.queue.stop_sleeping(record);
         }
     }
 
@@ -382,63 +431,5 @@ where
             .field("taken", &self.taken)
             .field("must_return", &self.must_return())
             .finish()
-    }
-}
-
-/// The next job of a worker, see [`Jobs::next_async`].
-#[must_use = "futures do nothing unless awaited"]
-pub struct NextJob<'a, R, T>
-where
-    R: Hash + Eq + Send + Sync + 'static,
-    T: Send + Sync + 'static,
-{
-    jobs: &'a mut Jobs<R, T>,
-    is_asleep: bool,
-}
-
-impl<R, T> Future for NextJob<'_, R, T>
-where
-    R: Hash + Eq + Send + Sync + 'static,
-    T: Send + Sync + 'static,
-{
-    type Output = Option<Job<R, T>>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
-        let found = self.jobs.look(Some(cx.waker()));
-        self.is_asleep = matches!(found, Look::Nothing);
-        match found {
-            Look::Job(begun) => Poll::Ready(Some(self.jobs.job(begun))),
-            Look::Return => Poll::Ready(None),
-            Look::Nothing | Look::NotNeeded => {
-                let record = &self.jobs.desk.record;
-                if record.held() == 0 {
-                    record.rest();
-                }
-                Poll::Pending
-            }
-        }
-    }
-}
-
-impl<R, T> Drop for NextJob<'_, R, T>
-where
-    R: Hash + Eq + Send + Sync + 'static,
-    T: Send + Sync + 'static,
-{
-    fn drop(&mut self) {
-        if self.is_asleep {
-            let Desk { home, record } = &*self.jobs.desk;
-            home.queue.stop_sleeping(record);
-        }
-    }
-}
-
-impl<R, T> fmt::Debug for NextJob<'_, R, T>
-where
-    R: Hash + Eq + Send + Sync + 'static,
-    T: Send + Sync + 'static,
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("NextJob").field(&self.jobs).finish()
     }
 }

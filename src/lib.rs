@@ -94,8 +94,11 @@
 //! `builder`, `service`, `worker`, `assign`, `broadcast`.
 
 mod assign;
+#[cfg(feature = "async")]
+mod asynchronous;
 mod broadcast;
 mod builder;
+mod cancelled;
 mod handle;
 mod map;
 mod service;
@@ -113,6 +116,7 @@ mod context;
 mod desk;
 mod job;
 mod jobs;
+mod next_job;
 mod processor;
 
 mod promise;
@@ -172,16 +176,20 @@ mod ready;
 mod sync;
 mod wakers;
 
+#[cfg(feature = "async")]
+pub use asynchronous::{Async, AsyncProcessor, Task};
 pub use broadcast::Broadcast;
 pub use builder::ProcessorServiceBuilder;
+pub use cancelled::Cancelled;
 pub use context::Context;
 pub use error::{Circle, FactoryError, Failure, QueueError, StartError};
 pub use event::{Event, Outcome};
 pub use events::Events;
 pub use handle::{Handle, PromiseOf, PromiseSetOf};
 pub use job::Job;
-pub use jobs::{Jobs, NextJob};
+pub use jobs::Jobs;
 pub use map::{Map, MapUnordered};
+pub use next_job::NextJob;
 pub use panic::Panic;
 pub use processor::{Processor, ProcessorFn, processor_fn};
 pub use promise::Promise;

@@ -3,6 +3,7 @@
 //! A worker writes its own record and nobody else's, so keeping it costs no contention. Whoever reads it reads
 //! atomics, and stops nobody.
 
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
@@ -12,7 +13,8 @@ use crate::held::Held;
 use crate::spares::Spares;
 use crate::status::{RequestStatus, WorkerId, WorkerState, WorkerStatus};
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use crate::sync::{Arc, now};
+use crate::sync::{Arc, Mutex, now};
+use crate::wakers::wake_all;
 
 /// One worker's record.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(crate) struct WorkerRecord {
     figures: CachePadded<Figures>,
     /// Beside the figures, on lines of the worker's own too.
     pub(crate) held: CachePadded<Held>,
+    /// Who wants to know when what the worker has is given up: where it drives futures, its thread or task.
+    listener: Mutex<Option<Waker>>,
 }
 
 /// ORDERING: relaxed, but where `held` is read or written. The figures are counts that nobody acts on.
@@ -68,6 +72,8 @@ pub(crate) enum Ending {
     Output,
     FailedOutput,
     Panicked,
+    /// Nobody wanted its output any more.
+    Aborted,
     /// Without an outcome of its own.
     Dropped,
 }
@@ -82,6 +88,7 @@ impl WorkerRecord {
             spares: None,
             figures: CachePadded::default(),
             held: CachePadded::default(),
+            listener: Mutex::default(),
         }
     }
 
@@ -169,7 +176,7 @@ impl WorkerRecord {
                 add(&self.figures.outputs)
             }
             Ending::Panicked => add(&self.figures.panicked),
-            Ending::Dropped => add(&self.figures.dropped),
+            Ending::Aborted | Ending::Dropped => add(&self.figures.dropped),
         };
     }
 
@@ -259,6 +266,32 @@ impl WorkerRecord {
     #[inline]
     pub(crate) fn is_lost(&self) -> bool {
         self.figures.called.load(Ordering::SeqCst) & LOST != 0
+    }
+
+    /// Has `waker` woken by [`rouse`](Self::rouse).
+    pub(crate) fn listen(&self, waker: &Waker) {
+        if let Some(known) = &*self.listener.lock()
+            && known.will_wake(waker)
+        {
+            return;
+        }
+        let waker = waker.clone();
+        let unused = self.listener.lock().replace(waker);
+        // LOCK: released above; what is dropped here is foreign.
+        drop(unused);
+    }
+
+    /// Nobody listens any more.
+    pub(crate) fn stop_listening(&self) {
+        let unused = self.listener.lock().take();
+        drop(unused);
+    }
+
+    /// What the worker has is given up, and was said to be before this.
+    pub(crate) fn rouse(&self) {
+        let woken = self.listener.lock().take();
+        // LOCK: released above, before anybody is woken.
+        wake_all(woken);
     }
 
     /// There is mail for the worker's processor, or no longer.

@@ -40,6 +40,7 @@ impl<P: Processor> Pool<P> {
             && self.home.queue.succeed(lost.id, Arc::clone(&heir));
         // Its thread may be asleep: it is to look up, and to end.
         self.home.queue.recall(lost);
+        lost.rouse();
         let begun = if has_heir {
             *next += 1;
             self.home.counters.arrive(Arc::clone(&heir));

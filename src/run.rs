@@ -47,7 +47,8 @@ pub(crate) enum Left {
     Withdrawn,
     /// Others go on; these were to be told on the caller's behalf.
     StillWanted(Told),
-    Running,
+    /// It goes on. Where this was the last caller, its processor is to be told.
+    Running(Told),
     Settled,
     /// Somebody else withdrew it and is about to settle it.
     Settling,
@@ -181,6 +182,11 @@ impl<R, T> Run<R, T> {
         drop(unused);
     }
 
+    /// Who is told.
+    pub(crate) fn subscribers(&self) -> &Mutex<Subscribers> {
+        &self.subscribers
+    }
+
     /// The caller of `ticket` takes his vote back.
     pub(crate) fn leave(&self, ticket: Ticket) -> Left {
         // Where there is one ticket only, whether it was given back is in the state word, and the list need not be asked.
@@ -193,12 +199,14 @@ impl<R, T> Run<R, T> {
             return Left::Settled;
         }
         if ticket == Ticket::PINNED {
-            return Left::Running;
+            return Left::Running(Told::Nobody);
         }
         match self.state.leave() {
             Leave::Withdrawn => Left::Withdrawn,
             Leave::StillWanted => Left::StillWanted(subscribers.leave(ticket)),
-            Leave::Running => Left::Running,
+            // LOCK: that nobody wants the run is true already, so a processor that asks to be told from now on is
+            // told at once.
+            Leave::Running => Left::Running(subscribers.take_of(Ticket::PROCESSOR)),
             Leave::Settling => Left::Settling,
         }
     }

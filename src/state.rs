@@ -49,6 +49,8 @@ impl Ticket {
     /// A caller who cannot leave: one who found the run settled, and whoever comes after the first thousand
     /// million, for whom the word has no room.
     pub(crate) const PINNED: Self = Self(u32::MAX);
+    /// Not a caller at all, but the run's own processor, which wants to know when nobody wants the output.
+    pub(crate) const PROCESSOR: Self = Self(u32::MAX - 1);
 }
 
 /// What a step that was not made, or an end, found.
@@ -158,6 +160,12 @@ impl StateWord {
 
     pub(crate) fn read(&self) -> Reading {
         Reading(self.0.load(Ordering::SeqCst))
+    }
+
+    /// Whether nobody wants the output of a run that has begun: everybody left, or it was given up.
+    pub(crate) fn is_unwanted(&self) -> bool {
+        let reading = self.read();
+        reading.phase() != Phase::Running || reading.is_cancelled()
     }
 
     /// A worker takes the run. False: it was withdrawn.

@@ -138,6 +138,16 @@ impl Subscribers {
         self.many().leave(ticket)
     }
 
+    /// Takes out those on `ticket`, to be told.
+    pub(crate) fn take_of(&mut self, ticket: Ticket) -> Told {
+        match &self.0 {
+            List::Empty | List::Closed(_) => Told::Nobody,
+            List::One(one) if one.ticket() != ticket => Told::Nobody,
+            // Not back to an empty list: its next one would have the serial number of the one that is taken out.
+            List::One(_) | List::Many(_) => Told::All(self.many().take_of(ticket)),
+        }
+    }
+
     /// Whether the caller of `ticket` has left.
     pub(crate) fn has_left(&self, ticket: Ticket) -> bool {
         match &self.0 {
@@ -224,7 +234,11 @@ impl Many {
 
     fn leave(&mut self, ticket: Ticket) -> Told {
         self.left.get_or_insert_default().insert(ticket);
-        let told = match self.kept.searchable() {
+        Told::All(self.take_of(ticket))
+    }
+
+    fn take_of(&mut self, ticket: Ticket) -> Vec<Subscriber> {
+        match self.kept.searchable() {
             Kept::Listed(few) => few
                 .extract_if(.., |(_, one)| one.ticket() == ticket)
                 .map(|(_, one)| one)
@@ -234,8 +248,7 @@ impl Many {
                 let keys: Vec<_> = index.range(range).map(|(key, _)| *key).collect();
                 keys.iter().filter_map(|key| index.remove(key)).collect()
             }
-        };
-        Told::All(told)
+        }
     }
 
     fn has_left(&self, ticket: Ticket) -> bool {

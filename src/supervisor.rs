@@ -91,6 +91,7 @@ impl<P: Processor> Supervisor<P> {
                 if catch(|| processor.run(&mut self.jobs)).is_err() {
                     self.desk.record.spoil();
                 }
+                self.jobs.stop_waiting();
             }
             if self.desk.record.is_spoilt() {
                 discard(processor);

@@ -1,0 +1,114 @@
+//! What a worker drives: requests as futures, as many at a time as it may.
+
+use std::future::{Future, poll_fn};
+use std::hash::Hash;
+use std::task::{Context, Poll};
+
+use crate::asynchronous::request::{Done, Processed};
+use crate::asynchronous::slots::Slots;
+use crate::job::Job;
+use crate::jobs::Jobs;
+
+/// So many futures are polled before whoever polls the worker has a turn: a runtime has to look after its timers, and
+/// tokio gives a task a budget of 128 operations, after which everything that is asked of it is pending.
+const BUDGET: u32 = 64;
+
+/// Drives what `begin` makes of jobs, until the worker is to hand control back and has finished what it has.
+pub(super) fn crew<R, T, F>(
+    jobs: &mut Jobs<R, T>,
+    concurrency: usize,
+    begin: impl Fn(Job<R, T>) -> F,
+) -> impl Future<Output = ()>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+    F: Future<Output = Done<R, T>>,
+{
+    let mut crew = Crew {
+        jobs,
+        concurrency,
+        begin,
+        slots: Slots::new(),
+        is_leaving: false,
+    };
+    poll_fn(move |cx| crew.poll(cx))
+}
+
+struct Crew<'a, R, T, B, F>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    jobs: &'a mut Jobs<R, T>,
+    concurrency: usize,
+    begin: B,
+    slots: Slots<F>,
+    /// Whether it takes no more jobs.
+    is_leaving: bool,
+}
+
+impl<R, T, B, F> Crew<'_, R, T, B, F>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+    B: Fn(Job<R, T>) -> F,
+    F: Future<Output = Done<R, T>>,
+{
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.jobs.poll_given_up(cx).is_ready() {
+            self.slots.clear();
+            return Poll::Ready(());
+        }
+        let mut budget = BUDGET;
+        loop {
+            while let Poll::Ready(done) = self.slots.poll_next(cx, &mut budget) {
+                settle(self.jobs, done);
+            }
+            if budget == 0 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if !self.take(cx) {
+                break;
+            }
+            budget -= 1;
+        }
+        if self.is_leaving && self.slots.len() == 0 {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    /// Takes a job and begins it, if there is one, and it may.
+    fn take(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.is_leaving || self.slots.len() >= self.concurrency {
+            return false;
+        }
+        match self.jobs.poll_next(cx) {
+            Poll::Ready(Some(job)) => {
+                let future = (self.begin)(job);
+                if let Some(done) = self.slots.begin(future) {
+                    settle(self.jobs, done);
+                }
+                true
+            }
+            Poll::Ready(None) => {
+                self.is_leaving = true;
+                false
+            }
+            Poll::Pending => false,
+        }
+    }
+}
+
+fn settle<R, T>(jobs: &mut Jobs<R, T>, (job, processed): Done<R, T>)
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    match processed {
+        Processed::Output(output) => jobs.end(job, Ok(output)),
+        Processed::Panicked(panic) => jobs.end(job, Err(panic)),
+        Processed::Unwanted => job.abort(),
+    }
+}

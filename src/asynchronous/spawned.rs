@@ -1,0 +1,166 @@
+//! Requests as tasks of a runtime, which a worker only hands out.
+
+use std::any::Any;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use crate::asynchronous::AsyncProcessor;
+use crate::asynchronous::request::{Processed, Request};
+use crate::blocking::block_on;
+use crate::current::{Borrowed, Reserve};
+use crate::jobs::Jobs;
+use crate::record::WorkerRecord;
+use crate::sync::{Arc, Mutex};
+use crate::waits::Named;
+use crate::wakers::wake_all;
+
+/// A request, to be run as a task of a runtime: see [`Async::spawned_by`](crate::Async::spawned_by).
+#[must_use = "a task that is not run settles its promise with `Failure::WorkerLost`"]
+pub struct Task<A: AsyncProcessor> {
+    processor: Arc<A>,
+    request: Request<A>,
+    inside: Option<Borrowed>,
+    permit: Permit,
+}
+
+impl<A: AsyncProcessor> Task<A> {
+    /// Processes the request, and settles its promise.
+    pub async fn run(self) {
+        let Self {
+            processor,
+            request,
+            inside,
+            permit,
+        } = self;
+        let (job, processed) = {
+            let mut process = pin!(request.process(&processor));
+            poll_fn(|cx| {
+                let _inside = inside.as_ref().map(Borrowed::enter);
+                process.as_mut().poll(cx)
+            })
+            .await
+        };
+        let _inside = inside.as_ref().map(Borrowed::enter);
+        match processed {
+            Processed::Output(output) => job.settle(output),
+            Processed::Panicked(panic) => job.panicked(panic),
+            Processed::Unwanted => job.abort(),
+        }
+        // After its callbacks, so that a worker which has finished has nothing left.
+        drop(permit);
+    }
+}
+
+impl<A: AsyncProcessor> fmt::Debug for Task<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task")
+            .field("context", &self.request.job.context())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a worker needs to hand requests out.
+pub(super) struct Spawned<A> {
+    processor: Arc<A>,
+    cancels: bool,
+    concurrency: usize,
+    out: Arc<Mutex<Out>>,
+}
+
+/// How many are out, and who waits for one to come back.
+#[derive(Default)]
+struct Out {
+    count: usize,
+    worker: Option<Waker>,
+}
+
+/// One that is out.
+struct Permit(Arc<Mutex<Out>>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut out = self.0.lock();
+        out.count -= 1;
+        let woken = out.worker.take();
+        // LOCK: released before anybody is woken.
+        drop(out);
+        wake_all(woken);
+    }
+}
+
+impl<A: AsyncProcessor> Spawned<A> {
+    pub(super) fn new(processor: Arc<A>, cancels: bool, concurrency: usize) -> Self {
+        Self {
+            processor,
+            cancels,
+            concurrency,
+            out: Arc::default(),
+        }
+    }
+
+    /// Hands jobs out until the worker is to hand control back, and then waits for those that are out; not, if they
+    /// were given up.
+    pub(super) fn hand_out(&self, jobs: &mut Jobs<A::Request, A::Output>, spawn: &dyn Fn(Task<A>)) {
+        let inside = Borrowed::of_this_thread(|reserve| Arc::new(Refusing(reserve)));
+        let mut is_leaving = false;
+        block_on(|waker| {
+            let mut cx = Context::from_waker(waker);
+            if jobs.poll_given_up(&mut cx).is_ready() {
+                return Some(());
+            }
+            while !is_leaving && self.has_room(waker) {
+                match jobs.poll_next(&mut cx) {
+                    Poll::Ready(Some(job)) => {
+                        let cancels = self.cancels;
+                        spawn(Task {
+                            processor: Arc::clone(&self.processor),
+                            request: Request { job, cancels },
+                            inside: inside.clone(),
+                            permit: self.permit(),
+                        });
+                    }
+                    Poll::Ready(None) => is_leaving = true,
+                    Poll::Pending => return None,
+                }
+            }
+            (is_leaving && self.is_over(waker)).then_some(())
+        });
+    }
+
+    fn has_room(&self, waker: &Waker) -> bool {
+        self.ask(waker, |count| count < self.concurrency)
+    }
+
+    fn is_over(&self, waker: &Waker) -> bool {
+        self.ask(waker, |count| count == 0)
+    }
+
+    /// Whether it is so; if not, the waker is woken when one comes back.
+    fn ask(&self, waker: &Waker, is_so: impl Fn(usize) -> bool) -> bool {
+        // The waker is this thread's, so nothing foreign is cloned or dropped here.
+        let mut out = self.out.lock();
+        let is_so = is_so(out.count);
+        out.worker = (!is_so).then(|| waker.clone());
+        is_so
+    }
+
+    fn permit(&self) -> Permit {
+        self.out.lock().count += 1;
+        Permit(Arc::clone(&self.out))
+    }
+}
+
+/// Nobody stands in for a runtime's thread.
+struct Refusing(Arc<dyn Reserve>);
+
+impl Reserve for Refusing {
+    fn stand_in(&self) -> Option<Box<dyn Any>> {
+        None
+    }
+
+    fn runs(&self, worker: &WorkerRecord) -> Vec<Named> {
+        self.0.runs(worker)
+    }
+}

@@ -1,0 +1,80 @@
+//! Waiting, inside a request, for nobody to want its output.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::state::{StateWord, Ticket};
+use crate::subscribers::{Key, Subscriber, Subscribers};
+use crate::sync::Mutex;
+
+/// Nobody wants the output of a request any more, see [`Context::cancelled`](crate::Context::cancelled).
+#[must_use = "futures do nothing unless awaited"]
+pub struct Cancelled<'a> {
+    state: &'a StateWord,
+    subscribers: &'a Mutex<Subscribers>,
+    key: Option<Key>,
+}
+
+impl<'a> Cancelled<'a> {
+    pub(crate) fn new(state: &'a StateWord, subscribers: &'a Mutex<Subscribers>) -> Self {
+        Self {
+            state,
+            subscribers,
+            key: None,
+        }
+    }
+}
+
+impl Future for Cancelled<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.state.is_unwanted() {
+            return Poll::Ready(());
+        }
+        // A clone is foreign code: before the lock.
+        let waker = cx.waker().clone();
+        let mut subscribers = self.subscribers.lock();
+        // LOCK: the last caller leaves under it, and whoever settles the run closes the list under it. So either it
+        // is seen here, or this is found there.
+        if self.state.is_unwanted() {
+            drop(subscribers);
+            return Poll::Ready(());
+        }
+        let (key, unused) = match self.key {
+            Some(key) => (Some(key), Some(subscribers.replace_waker(key, waker))),
+            None => {
+                let ticket = Ticket::PROCESSOR;
+                match subscribers.subscribe(Subscriber::Waker { ticket, waker }) {
+                    Ok(key) => (Some(key), None),
+                    Err(Subscriber::Waker { waker, .. }) => (None, Some(waker)),
+                    Err(_) => (None, None),
+                }
+            }
+        };
+        drop(subscribers);
+        drop(unused);
+        self.key = key;
+        key.map_or(Poll::Ready(()), |_| Poll::Pending)
+    }
+}
+
+impl Drop for Cancelled<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            let unused = self.subscribers.lock().remove(key);
+            // LOCK: released above; what is dropped here is foreign.
+            drop(unused);
+        }
+    }
+}
+
+impl fmt::Debug for Cancelled<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cancelled")
+            .field("is_cancelled", &self.state.is_unwanted())
+            .finish()
+    }
+}
