@@ -1,5 +1,6 @@
 //! How many threads a service has, and who waits for there to be none.
 
+use std::task::Waker;
 use std::time::Instant;
 
 use crate::blocking::block_until;
@@ -15,18 +16,33 @@ impl Alive {
     pub(crate) fn wait_for_none(&self, deadline: Option<Instant>) -> bool {
         let mut place = None;
         let is_over = block_until(deadline, |waker| {
-            let mut alive = self.0.lock();
-            if alive.0 == 0 {
-                return Some(());
-            }
-            // The waker is a thread's of this crate; nothing foreign is dropped here.
-            alive.1.register(&mut place, waker.clone());
-            None
+            let is_over = self.poll_none(&mut place, waker);
+            is_over.then_some(())
         });
-        if let Some(place) = place {
-            self.0.lock().1.remove(place);
-        }
+        self.leave(place);
         is_over.is_some()
+    }
+
+    /// Whether there is none; if not, `waker` is woken when there is, unless its place is left before.
+    pub(crate) fn poll_none(&self, place: &mut Option<u64>, waker: &Waker) -> bool {
+        // LOCK: a clone is foreign code, and so is a drop: before it, and after it.
+        let waker = waker.clone();
+        let mut alive = self.0.lock();
+        let is_over = alive.0 == 0;
+        let unused = if is_over {
+            Some(waker)
+        } else {
+            alive.1.register(place, waker)
+        };
+        drop(alive);
+        drop(unused);
+        is_over
+    }
+
+    /// Nobody waits at `place` any more.
+    pub(crate) fn leave(&self, place: Option<u64>) {
+        let unused = place.and_then(|place| self.0.lock().1.remove(place));
+        drop(unused);
     }
 }
 

@@ -19,7 +19,7 @@ use crate::processor::Processor;
 use crate::sync::Arc;
 
 use crew::crew;
-use request::Request;
+use request::{Dropped, Request};
 use spawned::Spawned;
 pub use spawned::Task;
 
@@ -231,6 +231,14 @@ impl<A: AsyncProcessor> Async<A> {
         self
     }
 
+    fn dropped(&self, otherwise: Dropped) -> Dropped {
+        if self.cancels {
+            Dropped::Unwanted
+        } else {
+            otherwise
+        }
+    }
+
     /// The processor, as in a [broadcast](crate::ProcessorService::broadcast).
     pub fn processor(&self) -> &A {
         &self.processor
@@ -254,8 +262,10 @@ impl<A: AsyncProcessor> Processor for Async<A> {
 
     fn run(&mut self, jobs: &mut Jobs<A::Request, A::Output>) {
         let processor = &self.processor;
-        let cancels = self.cancels;
-        let begin = |job| Request { job, cancels }.process(&**processor);
+        // What this worker drives itself, it drops when it is given up.
+        let dropped = self.dropped(Dropped::Never);
+        let begin = |job| Request { job, dropped }.process(&**processor);
+        let spawned = self.dropped(Dropped::GivenUp);
         match &mut self.runtime {
             Runtime::OwnThread => {
                 let mut work = pin!(crew(jobs, self.concurrency, begin));
@@ -266,7 +276,7 @@ impl<A: AsyncProcessor> Processor for Async<A> {
             }
             Runtime::Inside(block_on) => block_on(pin!(crew(jobs, self.concurrency, begin))),
             Runtime::SpawnedBy(spawn) => {
-                Spawned::new(Arc::clone(processor), cancels, self.concurrency)
+                Spawned::new(Arc::clone(processor), spawned, self.concurrency)
                     .hand_out(jobs, &**spawn);
             }
         }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::state::{StateWord, Ticket};
+use crate::state::{Phase, StateWord, Ticket};
 use crate::subscribers::{Key, Subscriber, Subscribers};
 use crate::sync::Mutex;
 
@@ -14,6 +14,8 @@ use crate::sync::Mutex;
 pub struct Cancelled<'a> {
     state: &'a StateWord,
     subscribers: &'a Mutex<Subscribers>,
+    /// On which it waits: the processor's, for everybody to leave; any other, for the end.
+    ticket: Ticket,
     key: Option<Key>,
 }
 
@@ -22,7 +24,22 @@ impl<'a> Cancelled<'a> {
         Self {
             state,
             subscribers,
+            ticket: Ticket::PROCESSOR,
             key: None,
+        }
+    }
+
+    /// The same, but for the run to be ended by somebody else: its worker was given up.
+    #[cfg(feature = "async")]
+    pub(crate) fn given_up(mut self) -> Self {
+        self.ticket = Ticket::PINNED;
+        self
+    }
+
+    fn is_due(&self) -> bool {
+        match self.ticket {
+            Ticket::PROCESSOR => self.state.is_unwanted(),
+            _ => self.state.read().phase() != Phase::Running,
         }
     }
 }
@@ -31,7 +48,7 @@ impl Future for Cancelled<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.state.is_unwanted() {
+        if self.is_due() {
             return Poll::Ready(());
         }
         // A clone is foreign code: before the lock.
@@ -39,14 +56,14 @@ impl Future for Cancelled<'_> {
         let mut subscribers = self.subscribers.lock();
         // LOCK: the last caller leaves under it, and whoever settles the run closes the list under it. So either it
         // is seen here, or this is found there.
-        if self.state.is_unwanted() {
+        if self.is_due() {
             drop(subscribers);
             return Poll::Ready(());
         }
         let (key, unused) = match self.key {
             Some(key) => (Some(key), Some(subscribers.replace_waker(key, waker))),
             None => {
-                let ticket = Ticket::PROCESSOR;
+                let ticket = self.ticket;
                 match subscribers.subscribe(Subscriber::Waker { ticket, waker }) {
                     Ok(key) => (Some(key), None),
                     Err(Subscriber::Waker { waker, .. }) => (None, Some(waker)),
@@ -74,7 +91,7 @@ impl Drop for Cancelled<'_> {
 impl fmt::Debug for Cancelled<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cancelled")
-            .field("is_cancelled", &self.state.is_unwanted())
+            .field("is_cancelled", &self.is_due())
             .finish()
     }
 }

@@ -62,14 +62,12 @@ pub(crate) struct Borrowed {
 #[cfg(feature = "async")]
 impl Borrowed {
     /// What this thread is, if it is a worker, with another reserve in the place of its own.
-    pub(crate) fn of_this_thread(
-        reserve: impl FnOnce(Arc<dyn Reserve>) -> Arc<dyn Reserve>,
-    ) -> Option<Self> {
-        let (waiter, own) = worker()?;
+    pub(crate) fn of_this_thread(reserve: Arc<dyn Reserve>) -> Option<Self> {
+        let (waiter, _) = worker()?;
         Some(Self {
             service: waiter.service,
             worker: waiter.record,
-            reserve: reserve(own),
+            reserve,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 use ahash::RandomState;
@@ -52,7 +53,7 @@ pub(crate) struct Dispatcher<R, T> {
     pub(crate) observer: Observer,
     pub(crate) in_flight: InFlight<Entry<R, T>>,
     pub(crate) parked: Parked<Entry<R, T>>,
-    pub(crate) room: Option<Room>,
+    pub(crate) room: Option<Arc<Room>>,
     /// When the drain that goes on gives up.
     pub(crate) deadline: Mutex<Option<Instant>>,
     pub(crate) share: Share,
@@ -105,7 +106,7 @@ where
             observer,
             in_flight: InFlight::new(),
             parked: Parked::new(),
-            room: capacity.map(Room::new),
+            room: capacity.map(Room::new).map(Arc::new),
             deadline: Mutex::new(None),
             share,
             describe: None,
@@ -139,35 +140,56 @@ where
     pub(crate) fn queue_for<S: Into<Option<Subscriber>>>(
         self: &Arc<Self>,
         caller: Caller<S>,
-        mut request: R,
+        request: R,
         terms: Terms,
     ) -> Result<Ticketed<R, T>, QueueError<R>> {
+        let (mut request, hash) = self.knock(request)?;
+        let mut place = Place::new(self.room.as_deref());
+        let mut caller = Some(caller);
+        loop {
+            match self.enter(request, hash, terms, &mut caller, &mut place) {
+                Ok(queued) => return queued,
+                Err(back) => request = place.wait(self.id, terms.patience, back)?,
+            }
+        }
+    }
+
+    /// Whether a request may come at all, and its hash.
+    pub(crate) fn knock(&self, request: R) -> Result<(R, KeyHash), QueueError<R>> {
         if !self.queue.is_open() && (!current::is_inside(self.id) || self.queue.is_closed()) {
             return Err(QueueError::Stopped(request));
         }
         let hash = KeyHash::of(self.hasher.hash_one(&request));
-        let mut place = Place::new(self.room.as_ref());
-        let mut caller = Some(caller);
-        loop {
-            match self.admit(request, hash, terms, &mut caller, &mut place) {
-                Admission::Joined(ticketed, duplicate) => {
-                    self.joined(&ticketed.0, caller);
-                    // A panic in its `Drop` would lose the ticket.
-                    discard(duplicate);
-                    return Ok(ticketed);
-                }
-                Admission::Leads(entry) => {
-                    place.keep();
-                    return self.push(entry);
-                }
-                Admission::Beside(entry) => {
-                    place.keep();
-                    self.observer.queued();
-                    return Ok((entry, Ticket::FIRST));
-                }
-                Admission::Declined(back) => request = place.wait(self.id, terms.patience, back)?,
+        Ok((request, hash))
+    }
+
+    /// Queues a request, or joins it to an equal one. It comes back if there is no room for it.
+    pub(crate) fn enter<S: Into<Option<Subscriber>>>(
+        self: &Arc<Self>,
+        request: R,
+        hash: KeyHash,
+        terms: Terms,
+        caller: &mut Option<Caller<S>>,
+        place: &mut Place<impl Deref<Target = Room>>,
+    ) -> Result<Result<Ticketed<R, T>, QueueError<R>>, R> {
+        Ok(match self.admit(request, hash, terms, caller, place) {
+            Admission::Joined(ticketed, duplicate) => {
+                self.joined(&ticketed.0, caller.take());
+                // A panic in its `Drop` would lose the ticket.
+                discard(duplicate);
+                Ok(ticketed)
             }
-        }
+            Admission::Leads(entry) => {
+                place.keep();
+                self.push(entry)
+            }
+            Admission::Beside(entry) => {
+                place.keep();
+                self.observer.queued();
+                Ok((entry, Ticket::FIRST))
+            }
+            Admission::Declined(back) => return Err(back),
+        })
     }
 
     /// A run that has ended before it began, for a request that was refused.
@@ -186,7 +208,7 @@ where
         hash: KeyHash,
         terms: Terms,
         caller: &mut Option<Caller<S>>,
-        place: &mut Place<'_>,
+        place: &mut Place<impl Deref<Target = Room>>,
     ) -> Admission<Entry<R, T>, R, Ticketed<R, T>> {
         self.in_flight.join_or_lead(
             hash,

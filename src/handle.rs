@@ -10,6 +10,7 @@ use crate::error::QueueError;
 use crate::processor::Processor;
 use crate::promise::Promise;
 use crate::promise_set::PromiseSet;
+use crate::queue_future::QueueRequest;
 use crate::room::Patience;
 use crate::state::Ticket;
 use crate::subscribers::Subscriber;
@@ -117,6 +118,15 @@ impl<P: Processor> Handle<P> {
             ..Terms::USUAL
         };
         self.home.queue(request, terms).map(Promise::new)
+    }
+
+    /// As [`ProcessorService::queue_request_async`](crate::ProcessorService::queue_request_async).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, it has queued nothing, and its request is dropped with it.
+    pub fn queue_request_async(&self, request: P::Request) -> QueueRequest<P::Request, P::Output> {
+        QueueRequest::new(&self.home, request)
     }
 
     /// Queues a request, and says whether `subscriber` is told of its outcome, as it is where the run is a new one.

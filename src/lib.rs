@@ -90,18 +90,19 @@
 //! with `spares`, for those who wait inside a worker; `service_id`, `status`, `event`,
 //! `record` and what else is plain; `state`, `subscribers` and `run`, the one subtle part; `lane`, `inbox`, `hand`, `lanes`, `sleepers` and
 //! `idle`, which make up `queue_state` and so `queue`; `in_flight` and `departures`, `parked`, `room`, `observer`; `dispatcher`, where
-//! all of these meet, with `entry`, `ending` and `giving_up`; `promise` and `promise_set`; `desk`, `job`, `jobs`, `processor`, `mail` and `supervisor`; `pool`, `replacement` and `reserve`,
-//! `builder`, `service`, `worker`, `assign`, `broadcast`.
+//! all of these meet, with `entry`, `ending` and `giving_up`; `promise` and `promise_set`; `context`, `desk`, `job`, `jobs`, `processor`, `mail` and `supervisor`; `pool`, `replacement` and `reserve`,
+//! `builder`, `service`, `worker`, `assign`, `broadcast`; and `asynchronous`, which knows nothing but `jobs`.
 
 mod assign;
 #[cfg(feature = "async")]
 mod asynchronous;
 mod broadcast;
 mod builder;
-mod cancelled;
 mod handle;
 mod map;
+mod map_async;
 mod service;
+mod stop_future;
 mod worker;
 
 mod alive;
@@ -112,6 +113,7 @@ mod replacement;
 mod reserve;
 mod supervisor;
 
+mod cancelled;
 mod context;
 mod desk;
 mod job;
@@ -119,9 +121,11 @@ mod jobs;
 mod next_job;
 mod processor;
 
+mod abort_on_drop;
 mod promise;
 mod promise_future;
 mod promise_set;
+mod queue_future;
 
 mod dispatcher;
 mod ending;
@@ -176,6 +180,7 @@ mod ready;
 mod sync;
 mod wakers;
 
+pub use abort_on_drop::AbortOnDrop;
 #[cfg(feature = "async")]
 pub use asynchronous::{Async, AsyncProcessor, Task};
 pub use broadcast::Broadcast;
@@ -189,12 +194,14 @@ pub use handle::{Handle, PromiseOf, PromiseSetOf};
 pub use job::Job;
 pub use jobs::Jobs;
 pub use map::{Map, MapUnordered};
+pub use map_async::{MapAsync, MapUnorderedAsync};
 pub use next_job::NextJob;
 pub use panic::Panic;
 pub use processor::{Processor, ProcessorFn, processor_fn};
 pub use promise::Promise;
 pub use promise_future::{PromiseFuture, PromiseRefFuture};
 pub use promise_set::{PromiseSet, Select};
+pub use queue_future::QueueRequest;
 pub use request_id::RequestId;
 pub use service::ProcessorService;
 pub use share::Share;
@@ -203,6 +210,7 @@ pub use status::{
     RequestStatus, ServiceStatus, Settled, Shutdown, ShutdownReport, WorkerId, WorkerState,
     WorkerStatus,
 };
+pub use stop_future::{Stop, WaitIdle};
 pub use worker::Worker;
 
 /// The examples of the README are tested with the documentation's.

@@ -2,6 +2,7 @@
 
 use std::hash::Hash;
 use std::io;
+use std::task::Waker;
 use std::time::Instant;
 
 use crate::alive::{Alive, AliveThread, EndOfThread};
@@ -132,6 +133,17 @@ impl<P: Processor> Pool<P> {
                 .for_each(|thread| drop(thread.handle.join()));
         }
         is_over
+    }
+
+    /// Whether all threads have come to their end; if not, `waker` is woken when they have.
+    pub(crate) fn poll_over(&self, place: &mut Option<u64>, waker: &Waker) -> bool {
+        self.spares.end_lingering();
+        self.alive.poll_none(place, waker)
+    }
+
+    /// Nobody waits at `place` for that any more.
+    pub(crate) fn unwatch_end(&self, place: Option<u64>) {
+        self.alive.leave(place);
     }
 
     /// Those that could be started, and why the next one could not.

@@ -185,8 +185,7 @@ impl<R, T> Promise<R, T> {
         self.try_result()
     }
 
-    /// What a wait for it waits for; `None`: for the thread that waits.
-    /// What waits here, without its name: no foreign code is called.
+    /// What a wait for it waits for, without its name: no foreign code is called. `None`: for the thread that waits.
     pub(crate) fn target(&self) -> Option<Target> {
         self.entry().target()
     }

@@ -1,6 +1,7 @@
 //! The room in a bounded queue: who may put a request in, and who waits for a place, in the order of coming.
 
 use std::collections::VecDeque;
+use std::ops::Deref;
 use std::task::Waker;
 use std::time::Instant;
 
@@ -62,15 +63,6 @@ impl Room {
         self.0.lock().free -= 1;
     }
 
-    /// Takes a place, waiting for it until `deadline`.
-    pub(crate) fn take(&self, deadline: Option<Instant>) -> Waited {
-        let mut key = None;
-        match block_until(deadline, |waker| self.poll(&mut key, waker)) {
-            Some(waited) => waited,
-            None => self.leave(key),
-        }
-    }
-
     /// Gives a place back.
     pub(crate) fn give_back(&self) {
         let mut places = self.0.lock();
@@ -90,6 +82,7 @@ impl Room {
         wake_all(woken);
     }
 
+    /// Takes a place, or waits for one under `key`. To be asked until it gives something, or to be left.
     fn poll(&self, key: &mut Option<u64>, waker: &Waker) -> Option<Waited> {
         let waker = waker.clone();
         let mut places = self.0.lock();
@@ -101,10 +94,7 @@ impl Room {
     }
 
     /// Stops waiting. A place that was granted in the meantime is taken.
-    fn leave(&self, key: Option<u64>) -> Waited {
-        let Some(key) = key else {
-            return Waited::TimedOut;
-        };
+    fn leave(&self, key: u64) -> Waited {
         let mut places = self.0.lock();
         if places.fetch(key) {
             return Waited::Granted;
@@ -172,22 +162,25 @@ pub(crate) enum Patience {
     Until(Option<Instant>),
 }
 
-/// A caller's place in a bounded queue; given back if it is not kept.
-pub(crate) struct Place<'a> {
-    room: Option<&'a Room>,
+/// A caller's place in a bounded queue, or his wait for one; given back if it is not kept.
+pub(crate) struct Place<D: Deref<Target = Room>> {
+    room: Option<D>,
     is_taken: bool,
+    /// Under which he waits.
+    key: Option<u64>,
 }
 
-impl<'a> Place<'a> {
-    pub(crate) fn new(room: Option<&'a Room>) -> Self {
+impl<D: Deref<Target = Room>> Place<D> {
+    pub(crate) fn new(room: Option<D>) -> Self {
         Self {
             room,
             is_taken: false,
+            key: None,
         }
     }
 
     pub(crate) fn try_take(&mut self) -> bool {
-        self.is_taken = self.is_taken || self.room.is_none_or(Room::try_take);
+        self.is_taken = self.is_taken || self.room.as_deref().is_none_or(Room::try_take);
         self.is_taken
     }
 
@@ -198,35 +191,53 @@ impl<'a> Place<'a> {
         patience: Patience,
         request: R,
     ) -> Result<R, QueueError<R>> {
-        let Some(room) = self.room else {
-            return Ok(request);
-        };
-        let waited = match patience {
+        let deadline = match patience {
             Patience::None => return Err(QueueError::Full(request)),
-            _ if current::is_inside(service) => {
-                room.take_anyway();
-                Waited::Granted
-            }
-            Patience::Until(deadline) => room.take(deadline),
+            Patience::Until(deadline) => deadline,
         };
-        match waited {
-            Waited::Granted => {
-                self.is_taken = true;
-                Ok(request)
-            }
+        let waited = block_until(deadline, |waker| self.poll(service, waker));
+        match waited.unwrap_or_else(|| self.leave()) {
+            Waited::Granted => Ok(request),
             Waited::TimedOut => Err(QueueError::TimedOut(request)),
             Waited::Closed => Err(QueueError::Stopped(request)),
         }
     }
 
-    pub(crate) fn keep(mut self) {
+    /// The same, for a task. `None`: it is woken.
+    pub(crate) fn poll(&mut self, service: ServiceId, waker: &Waker) -> Option<Waited> {
+        if current::is_inside(service) && self.leave() != Waited::Granted {
+            self.room.as_deref().inspect(|room| room.take_anyway());
+            self.is_taken = true;
+        }
+        let waited = match self.room.as_deref() {
+            Some(room) if !self.is_taken => room.poll(&mut self.key, waker)?,
+            _ => Waited::Granted,
+        };
+        self.key = None;
+        self.is_taken = waited == Waited::Granted;
+        Some(waited)
+    }
+
+    /// Stops waiting. A place that was granted in the meantime is taken.
+    fn leave(&mut self) -> Waited {
+        let waited = match (self.room.as_deref(), self.key.take()) {
+            (Some(room), Some(key)) => room.leave(key),
+            _ => Waited::TimedOut,
+        };
+        self.is_taken |= waited == Waited::Granted;
+        waited
+    }
+
+    /// The place is the request's, which gives it back.
+    pub(crate) fn keep(&mut self) {
         self.room = None;
     }
 }
 
-impl Drop for Place<'_> {
+impl<D: Deref<Target = Room>> Drop for Place<D> {
     fn drop(&mut self) {
-        if let (Some(room), true) = (self.room, self.is_taken) {
+        self.leave();
+        if let (Some(room), true) = (self.room.as_deref(), self.is_taken) {
             room.give_back();
         }
     }
@@ -235,8 +246,13 @@ impl Drop for Place<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blocking::block_on;
     use crate::sync::{Arc, thread};
-    use std::time::Duration;
+
+    fn take(room: &Room) -> Waited {
+        let mut key = None;
+        block_on(|waker| room.poll(&mut key, waker))
+    }
 
     #[test]
     fn a_newcomer_does_not_overtake_those_who_wait() {
@@ -256,9 +272,9 @@ mod tests {
         let (mut first, mut second) = (None, None);
         assert_eq!(room.poll(&mut first, Waker::noop()), None);
         assert_eq!(room.poll(&mut second, Waker::noop()), None);
-        assert_eq!(room.leave(second), Waited::TimedOut);
+        assert_eq!(second.map(|key| room.leave(key)), Some(Waited::TimedOut));
         room.give_back();
-        assert_eq!(room.leave(first), Waited::Granted);
+        assert_eq!(first.map(|key| room.leave(key)), Some(Waited::Granted));
         room.give_back();
         assert!(room.try_take());
     }
@@ -269,14 +285,11 @@ mod tests {
         assert!(room.try_take());
         let waiting = {
             let room = Arc::clone(&room);
-            thread::spawn(move || room.take(None))
+            thread::spawn(move || take(&room))
         };
         room.close();
         assert_eq!(waiting.join().ok(), Some(Waited::Closed));
-        assert_eq!(
-            room.take(Some(Instant::now() + Duration::from_secs(60))),
-            Waited::Closed
-        );
+        assert_eq!(take(&room), Waited::Closed);
     }
 
     #[test]

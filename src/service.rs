@@ -10,6 +10,7 @@ use crate::events::Events;
 use crate::handle::{Handle, PromiseOf, PromiseSetOf};
 use crate::pool::Pool;
 use crate::processor::Processor;
+use crate::queue_future::QueueRequest;
 use crate::status::{ServiceStatus, Settled, Shutdown, ShutdownReport};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, now, thread};
@@ -129,6 +130,36 @@ impl<P: Processor> ProcessorService<P> {
         timeout: Duration,
     ) -> Result<PromiseOf<P>, QueueError<P::Request>> {
         self.handle.queue_request_timeout(request, timeout)
+    }
+
+    /// Queues a request, waiting for room without blocking a thread.
+    ///
+    /// Nothing is queued before it is polled. After the service was stopped, the promise says
+    /// [`Failure::Stopped`](crate::Failure::Stopped).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, it has queued nothing, and its request is dropped with it.
+    ///
+    /// ```
+    /// use parallel_workers::{Context, ProcessorService, processor_fn};
+    ///
+    /// let service = ProcessorService::builder()
+    ///     .workers(1)
+    ///     .capacity(1)
+    ///     .start(|| processor_fn(|n: &u64, _: &Context| n * n))?;
+    /// let squares = futures::executor::block_on(async {
+    ///     let mut squares = Vec::new();
+    ///     for n in 0..10 {
+    ///         squares.push(service.queue_request_async(n).await);
+    ///     }
+    ///     squares[9].clone().await
+    /// });
+    /// assert_eq!(squares, Ok(81));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn queue_request_async(&self, request: P::Request) -> QueueRequest<P::Request, P::Output> {
+        self.handle.queue_request_async(request)
     }
 
     /// A way into the service that does not keep it alive.

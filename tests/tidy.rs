@@ -50,11 +50,14 @@ fn no_file_is_longer_than_five_hundred_lines() {
 const LAYERS: [&[&str]; 10] = [
     &[
         "assign",
+        "asynchronous",
         "broadcast",
         "builder",
         "handle",
         "map",
+        "map_async",
         "service",
+        "stop_future",
         "worker",
     ],
     &[
@@ -66,8 +69,22 @@ const LAYERS: [&[&str]; 10] = [
         "reserve",
         "supervisor",
     ],
-    &["context", "desk", "job", "jobs", "processor"],
-    &["promise", "promise_future", "promise_set"],
+    &[
+        "cancelled",
+        "context",
+        "desk",
+        "job",
+        "jobs",
+        "next_job",
+        "processor",
+    ],
+    &[
+        "abort_on_drop",
+        "promise",
+        "promise_future",
+        "promise_set",
+        "queue_future",
+    ],
     &["dispatcher", "ending", "entry", "giving_up"],
     &["caller", "run", "subscribers"],
     &[

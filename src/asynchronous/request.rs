@@ -11,8 +11,17 @@ use crate::panic::{Panic, catch};
 /// A request that a worker has begun.
 pub(super) struct Request<A: AsyncProcessor> {
     pub(super) job: Job<A::Request, A::Output>,
-    /// Whether it is given up when nobody wants its output.
-    pub(super) cancels: bool,
+    pub(super) dropped: Dropped,
+}
+
+/// When its future is dropped before it is ready, other than by whoever drives it.
+#[derive(Clone, Copy)]
+pub(super) enum Dropped {
+    Never,
+    /// When its worker was given up.
+    GivenUp,
+    /// When nobody wants its output, for whatever reason.
+    Unwanted,
 }
 
 /// What came of it.
@@ -30,13 +39,17 @@ impl<A: AsyncProcessor> Request<A> {
     /// Processes it. A panic ends here; the future of the user's is dropped before this is ready, so that nobody sees
     /// an outcome while its values live.
     pub(super) async fn process(self, processor: &A) -> Done<A::Request, A::Output> {
-        let Self { job, cancels } = self;
+        let Self { job, dropped } = self;
         let processed = {
             let context = job.context();
             // In a block of its own, so that a panic before the first `await` is one of the future, too.
             let future = async { processor.process(job.request(), &context).await };
             let mut future = pin!(Some(future));
-            let mut cancelled = pin!(cancels.then(|| context.cancelled()));
+            let mut cancelled = pin!(match dropped {
+                Dropped::Never => None,
+                Dropped::GivenUp => Some(context.cancelled().given_up()),
+                Dropped::Unwanted => Some(context.cancelled()),
+            });
             let processed = poll_fn(|cx| {
                 let polled = future
                     .as_mut()

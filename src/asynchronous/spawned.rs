@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::asynchronous::AsyncProcessor;
-use crate::asynchronous::request::{Processed, Request};
+use crate::asynchronous::request::{Dropped, Processed, Request};
 use crate::blocking::block_on;
 use crate::current::{Borrowed, Reserve};
 use crate::jobs::Jobs;
@@ -64,7 +64,7 @@ impl<A: AsyncProcessor> fmt::Debug for Task<A> {
 /// What a worker needs to hand requests out.
 pub(super) struct Spawned<A> {
     processor: Arc<A>,
-    cancels: bool,
+    dropped: Dropped,
     concurrency: usize,
     out: Arc<Mutex<Out>>,
 }
@@ -91,10 +91,10 @@ impl Drop for Permit {
 }
 
 impl<A: AsyncProcessor> Spawned<A> {
-    pub(super) fn new(processor: Arc<A>, cancels: bool, concurrency: usize) -> Self {
+    pub(super) fn new(processor: Arc<A>, dropped: Dropped, concurrency: usize) -> Self {
         Self {
             processor,
-            cancels,
+            dropped,
             concurrency,
             out: Arc::default(),
         }
@@ -103,7 +103,7 @@ impl<A: AsyncProcessor> Spawned<A> {
     /// Hands jobs out until the worker is to hand control back, and then waits for those that are out; not, if they
     /// were given up.
     pub(super) fn hand_out(&self, jobs: &mut Jobs<A::Request, A::Output>, spawn: &dyn Fn(Task<A>)) {
-        let inside = Borrowed::of_this_thread(|reserve| Arc::new(Refusing(reserve)));
+        let inside = Borrowed::of_this_thread(Arc::new(Refusing));
         let mut is_leaving = false;
         block_on(|waker| {
             let mut cx = Context::from_waker(waker);
@@ -113,10 +113,10 @@ impl<A: AsyncProcessor> Spawned<A> {
             while !is_leaving && self.has_room(waker) {
                 match jobs.poll_next(&mut cx) {
                     Poll::Ready(Some(job)) => {
-                        let cancels = self.cancels;
+                        let dropped = self.dropped;
                         spawn(Task {
                             processor: Arc::clone(&self.processor),
-                            request: Request { job, cancels },
+                            request: Request { job, dropped },
                             inside: inside.clone(),
                             permit: self.permit(),
                         });
@@ -153,14 +153,15 @@ impl<A: AsyncProcessor> Spawned<A> {
 }
 
 /// Nobody stands in for a runtime's thread.
-struct Refusing(Arc<dyn Reserve>);
+struct Refusing;
 
 impl Reserve for Refusing {
     fn stand_in(&self) -> Option<Box<dyn Any>> {
         None
     }
 
-    fn runs(&self, worker: &WorkerRecord) -> Vec<Named> {
-        self.0.runs(worker)
+    fn runs(&self, _: &WorkerRecord) -> Vec<Named> {
+        // What its worker has handed out is not held up by a thread that waits.
+        Vec::new()
     }
 }

@@ -7,9 +7,11 @@
 )]
 
 use std::collections::HashSet;
+use std::future::poll_fn;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Once};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use parallel_workers::{
@@ -40,6 +42,17 @@ struct GateState {
     arrived: usize,
     passes: usize,
     is_open: bool,
+    tasks: Vec<Waker>,
+}
+
+impl GateState {
+    fn lets_pass(&mut self) -> bool {
+        if !self.is_open && self.passes > 0 {
+            self.passes -= 1;
+            return true;
+        }
+        self.is_open
+    }
 }
 
 impl Gate {
@@ -54,12 +67,27 @@ impl Gate {
         let mut state = state.lock().unwrap();
         state.arrived += 1;
         changed.notify_all();
-        while !state.is_open && state.passes == 0 {
+        while !state.lets_pass() {
             state = changed.wait(state).unwrap();
         }
-        if !state.is_open {
-            state.passes -= 1;
-        }
+    }
+
+    /// The same, for a task: it comes to the gate when it is first polled.
+    pub fn passing(&self) -> impl Future<Output = ()> + Send + use<> {
+        let gate = self.clone();
+        let mut has_arrived = false;
+        poll_fn(move |cx| {
+            let (state, changed) = &*gate.0;
+            let mut state = state.lock().unwrap();
+            state.arrived += usize::from(!has_arrived);
+            has_arrived = true;
+            changed.notify_all();
+            if state.lets_pass() {
+                return Poll::Ready(());
+            }
+            state.tasks.push(cx.waker().clone());
+            Poll::Pending
+        })
     }
 
     /// Waits until `n` have come to the gate, all in all.
@@ -74,14 +102,18 @@ impl Gate {
     /// Opens it for all, and for good.
     pub fn open(&self) {
         let (state, changed) = &*self.0;
-        state.lock().unwrap().is_open = true;
+        let mut state = state.lock().unwrap();
+        state.is_open = true;
+        state.tasks.drain(..).for_each(Waker::wake);
         changed.notify_all();
     }
 
     /// Lets one pass.
     pub fn let_one_pass(&self) {
         let (state, changed) = &*self.0;
-        state.lock().unwrap().passes += 1;
+        let mut state = state.lock().unwrap();
+        state.passes += 1;
+        state.tasks.drain(..).for_each(Waker::wake);
         changed.notify_all();
     }
 }

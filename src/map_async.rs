@@ -1,0 +1,214 @@
+//! Mapping an iterator of requests to their promises, for tasks: as streams.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::iter::Fuse;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+
+use crate::handle::{Handle, PromiseOf, PromiseSetOf};
+use crate::processor::Processor;
+use crate::promise_set::PromiseSet;
+use crate::queue_future::QueueRequest;
+use crate::service::ProcessorService;
+use crate::subscribers::Key;
+
+/// How iterators are mapped by tasks.
+impl<P: Processor> ProcessorService<P> {
+    /// As [`map`](Self::map), as a stream: it queues the requests of an iterator as they are needed, no further ahead
+    /// than the window, and yields their promises, settled, in the same order. No thread is blocked, neither for
+    /// room in a bounded queue nor for an outcome.
+    ///
+    /// It borrows nothing, and does not keep the service alive: after a stop, promises say
+    /// [`Failure::Stopped`](crate::Failure::Stopped). Dropping it aborts what it queued and nobody else wants.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future of a single step loses nothing: the next one goes on where it was.
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use parallel_workers::{Context, ProcessorService, processor_fn};
+    ///
+    /// let service = ProcessorService::start(2, || processor_fn(|n: &u64, _: &Context| n * n))?;
+    /// let squares = service.map_async(1..).map(|promise| *promise.wait().unwrap()).take(5);
+    /// let squares: Vec<_> = futures::executor::block_on(squares.collect());
+    /// assert_eq!(squares, [1, 4, 9, 16, 25]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn map_async<I>(&self, requests: I) -> MapAsync<P, I::IntoIter>
+    where
+        I: IntoIterator<Item = P::Request>,
+    {
+        MapAsync {
+            ahead: Ahead::new(self, requests.into_iter()),
+            queued: VecDeque::new(),
+            key: None,
+        }
+    }
+
+    /// As [`map_async`](Self::map_async), yielding promises in the order in which they settle.
+    ///
+    /// # Cancel safety
+    ///
+    /// As there.
+    pub fn map_unordered_async<I>(&self, requests: I) -> MapUnorderedAsync<P, I::IntoIter>
+    where
+        I: IntoIterator<Item = P::Request>,
+    {
+        MapUnorderedAsync {
+            ahead: Ahead::new(self, requests.into_iter()),
+            queued: PromiseSet::new(),
+        }
+    }
+}
+
+/// What a map has not queued.
+struct Ahead<P: Processor, I> {
+    handle: Handle<P>,
+    requests: Fuse<I>,
+    window: usize,
+    /// The request that waits for room.
+    queueing: Option<QueueRequest<P::Request, P::Output>>,
+}
+
+impl<P: Processor, I: Iterator<Item = P::Request>> Ahead<P, I> {
+    fn new(service: &ProcessorService<P>, requests: I) -> Self {
+        Self {
+            handle: service.handle(),
+            requests: requests.fuse(),
+            window: service.window,
+            queueing: None,
+        }
+    }
+
+    /// The next one, queued. `Ready(None)`: there is no other, or no other may be, with so many queued.
+    fn poll_queue(&mut self, queued: usize, cx: &mut Context<'_>) -> Poll<Option<PromiseOf<P>>> {
+        if queued >= self.window {
+            return Poll::Ready(None);
+        }
+        let queueing = match &mut self.queueing {
+            Some(queueing) => queueing,
+            None => match self.requests.next() {
+                Some(request) => self
+                    .queueing
+                    .insert(self.handle.queue_request_async(request)),
+                None => return Poll::Ready(None),
+            },
+        };
+        let promise = std::task::ready!(Pin::new(queueing).poll(cx));
+        self.queueing = None;
+        Poll::Ready(Some(promise))
+    }
+
+    fn is_over(&self) -> bool {
+        self.queueing.is_none()
+    }
+}
+
+/// Settled promises in the order of their requests, see [`ProcessorService::map_async`].
+#[must_use = "streams do nothing unless polled"]
+pub struct MapAsync<P: Processor, I> {
+    ahead: Ahead<P, I>,
+    queued: VecDeque<PromiseOf<P>>,
+    /// Of this task, with the first of them.
+    key: Option<Key>,
+}
+
+impl<P: Processor, I: Iterator<Item = P::Request>> MapAsync<P, I> {
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Option<PromiseOf<P>>> {
+        let Some(first) = self.queued.front() else {
+            return Poll::Ready(None);
+        };
+        if first.poll(&mut self.key, cx.waker()).is_none() {
+            return Poll::Pending;
+        }
+        self.key = None;
+        Poll::Ready(self.queued.pop_front())
+    }
+}
+
+// Nothing of it is pinned.
+impl<P: Processor, I> Unpin for MapAsync<P, I> {}
+
+impl<P: Processor, I: Iterator<Item = P::Request>> Stream for MapAsync<P, I> {
+    type Item = PromiseOf<P>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<PromiseOf<P>>> {
+        while let Poll::Ready(Some(promise)) = {
+            let queued = self.queued.len();
+            self.ahead.poll_queue(queued, cx)
+        } {
+            self.queued.push_back(promise);
+        }
+        if self.queued.is_empty() && !self.ahead.is_over() {
+            return Poll::Pending;
+        }
+        self.poll_first(cx)
+    }
+}
+
+impl<P: Processor, I> Drop for MapAsync<P, I> {
+    fn drop(&mut self) {
+        if let (Some(first), Some(key)) = (self.queued.front(), self.key) {
+            first.unsubscribe(key);
+        }
+        // The last come first: nobody begins what is behind them.
+        for promise in self.queued.drain(..).rev() {
+            promise.abort();
+        }
+    }
+}
+
+impl<P: Processor, I> fmt::Debug for MapAsync<P, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MapAsync")
+            .field("window", &self.ahead.window)
+            .field("queued", &self.queued.len())
+            .finish()
+    }
+}
+
+/// Settled promises in the order in which they settle, see [`ProcessorService::map_unordered_async`].
+#[must_use = "streams do nothing unless polled"]
+pub struct MapUnorderedAsync<P: Processor, I> {
+    ahead: Ahead<P, I>,
+    queued: PromiseSetOf<P>,
+}
+
+// Nothing of it is pinned.
+impl<P: Processor, I> Unpin for MapUnorderedAsync<P, I> {}
+
+impl<P: Processor, I: Iterator<Item = P::Request>> Stream for MapUnorderedAsync<P, I> {
+    type Item = PromiseOf<P>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<PromiseOf<P>>> {
+        while let Poll::Ready(Some(promise)) = {
+            let queued = self.queued.len();
+            self.ahead.poll_queue(queued, cx)
+        } {
+            self.queued.insert(promise);
+        }
+        if self.queued.is_empty() && !self.ahead.is_over() {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.queued).poll_next(cx)
+    }
+}
+
+impl<P: Processor, I> Drop for MapUnorderedAsync<P, I> {
+    fn drop(&mut self) {
+        self.queued.abort_all();
+    }
+}
+
+impl<P: Processor, I> fmt::Debug for MapUnorderedAsync<P, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MapUnorderedAsync")
+            .field("window", &self.ahead.window)
+            .field("queued", &self.queued)
+            .finish()
+    }
+}

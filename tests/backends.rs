@@ -1,0 +1,50 @@
+//! The guarantees, over every backend: one suite, and for each backend how it is started.
+
+#[path = "backends/door.rs"]
+mod door;
+#[path = "backends/suite.rs"]
+mod suite;
+#[path = "support/mod.rs"]
+mod support;
+#[path = "backends/work.rs"]
+mod work;
+
+use parallel_workers::{Processor, ProcessorService, ProcessorServiceBuilder};
+
+use work::{Answer, Work, Worker};
+
+/// A way to run requests.
+pub(crate) trait Backend: 'static {
+    type Processor: Processor<Request = Work, Output = Answer>;
+
+    /// How many requests one worker has at a time.
+    const AT_A_TIME: usize;
+
+    fn start(
+        builder: ProcessorServiceBuilder<Self::Processor>,
+    ) -> ProcessorService<Self::Processor>;
+
+    /// What a processor has done.
+    fn done(processor: &mut Self::Processor) -> u64;
+}
+
+struct Threads;
+
+impl Backend for Threads {
+    type Processor = Worker;
+    const AT_A_TIME: usize = 1;
+
+    fn start(builder: ProcessorServiceBuilder<Worker>) -> ProcessorService<Worker> {
+        builder.start(Worker::default).unwrap()
+    }
+
+    fn done(processor: &mut Worker) -> u64 {
+        processor.done
+    }
+}
+
+suite::over!(threads, crate::Threads);
+
+#[cfg(feature = "tokio")]
+#[path = "backends/asynchronous.rs"]
+mod asynchronous;
