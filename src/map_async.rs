@@ -2,18 +2,21 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::hash::Hash;
 use std::iter::Fuse;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use crate::handle::{Handle, PromiseOf, PromiseSetOf};
+use crate::dispatcher::Dispatcher;
 use crate::processor::Processor;
+use crate::promise::Promise;
 use crate::promise_set::PromiseSet;
 use crate::queue_future::QueueRequest;
 use crate::service::ProcessorService;
 use crate::subscribers::Key;
+use crate::sync::Arc;
 
 /// How iterators are mapped by tasks.
 impl<P: Processor> ProcessorService<P> {
@@ -38,7 +41,7 @@ impl<P: Processor> ProcessorService<P> {
     /// assert_eq!(squares, [1, 4, 9, 16, 25]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn map_async<I>(&self, requests: I) -> MapAsync<P, I::IntoIter>
+    pub fn map_async<I>(&self, requests: I) -> MapAsync<P::Request, P::Output, I::IntoIter>
     where
         I: IntoIterator<Item = P::Request>,
     {
@@ -54,7 +57,10 @@ impl<P: Processor> ProcessorService<P> {
     /// # Cancel safety
     ///
     /// As there.
-    pub fn map_unordered_async<I>(&self, requests: I) -> MapUnorderedAsync<P, I::IntoIter>
+    pub fn map_unordered_async<I>(
+        &self,
+        requests: I,
+    ) -> MapUnorderedAsync<P::Request, P::Output, I::IntoIter>
     where
         I: IntoIterator<Item = P::Request>,
     {
@@ -66,18 +72,25 @@ impl<P: Processor> ProcessorService<P> {
 }
 
 /// What a map has not queued.
-struct Ahead<P: Processor, I> {
-    handle: Handle<P>,
+struct Ahead<R, T, I> {
+    home: Arc<Dispatcher<R, T>>,
     requests: Fuse<I>,
     window: usize,
     /// The request that waits for room.
-    queueing: Option<QueueRequest<P::Request, P::Output>>,
+    queueing: Option<QueueRequest<R, T>>,
 }
 
-impl<P: Processor, I: Iterator<Item = P::Request>> Ahead<P, I> {
-    fn new(service: &ProcessorService<P>, requests: I) -> Self {
+impl<R, T, I: Iterator<Item = R>> Ahead<R, T, I>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    fn new<P>(service: &ProcessorService<P>, requests: I) -> Self
+    where
+        P: Processor<Request = R, Output = T>,
+    {
         Self {
-            handle: service.handle(),
+            home: Arc::clone(service.home()),
             requests: requests.fuse(),
             window: service.window,
             queueing: None,
@@ -85,16 +98,14 @@ impl<P: Processor, I: Iterator<Item = P::Request>> Ahead<P, I> {
     }
 
     /// The next one, queued. `Ready(None)`: there is no other, or no other may be, with so many queued.
-    fn poll_queue(&mut self, queued: usize, cx: &mut Context<'_>) -> Poll<Option<PromiseOf<P>>> {
+    fn poll_queue(&mut self, queued: usize, cx: &mut Context<'_>) -> Poll<Option<Promise<R, T>>> {
         if queued >= self.window {
             return Poll::Ready(None);
         }
         let queueing = match &mut self.queueing {
             Some(queueing) => queueing,
             None => match self.requests.next() {
-                Some(request) => self
-                    .queueing
-                    .insert(self.handle.queue_request_async(request)),
+                Some(request) => self.queueing.insert(QueueRequest::new(&self.home, request)),
                 None => return Poll::Ready(None),
             },
         };
@@ -110,15 +121,23 @@ impl<P: Processor, I: Iterator<Item = P::Request>> Ahead<P, I> {
 
 /// Settled promises in the order of their requests, see [`ProcessorService::map_async`].
 #[must_use = "streams do nothing unless polled"]
-pub struct MapAsync<P: Processor, I> {
-    ahead: Ahead<P, I>,
-    queued: VecDeque<PromiseOf<P>>,
+pub struct MapAsync<R, T, I>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    ahead: Ahead<R, T, I>,
+    queued: VecDeque<Promise<R, T>>,
     /// Of this task, with the first of them.
     key: Option<Key>,
 }
 
-impl<P: Processor, I: Iterator<Item = P::Request>> MapAsync<P, I> {
-    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Option<PromiseOf<P>>> {
+impl<R, T, I: Iterator<Item = R>> MapAsync<R, T, I>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Option<Promise<R, T>>> {
         let Some(first) = self.queued.front() else {
             return Poll::Ready(None);
         };
@@ -131,12 +150,21 @@ impl<P: Processor, I: Iterator<Item = P::Request>> MapAsync<P, I> {
 }
 
 // Nothing of it is pinned.
-impl<P: Processor, I> Unpin for MapAsync<P, I> {}
+impl<R, T, I> Unpin for MapAsync<R, T, I>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+}
 
-impl<P: Processor, I: Iterator<Item = P::Request>> Stream for MapAsync<P, I> {
-    type Item = PromiseOf<P>;
+impl<R, T, I: Iterator<Item = R>> Stream for MapAsync<R, T, I>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    type Item = Promise<R, T>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<PromiseOf<P>>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Promise<R, T>>> {
         while let Poll::Ready(Some(promise)) = {
             let queued = self.queued.len();
             self.ahead.poll_queue(queued, cx)
@@ -150,7 +178,11 @@ impl<P: Processor, I: Iterator<Item = P::Request>> Stream for MapAsync<P, I> {
     }
 }
 
-impl<P: Processor, I> Drop for MapAsync<P, I> {
+impl<R, T, I> Drop for MapAsync<R, T, I>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
     fn drop(&mut self) {
         if let (Some(first), Some(key)) = (self.queued.front(), self.key) {
             first.unsubscribe(key);
@@ -162,7 +194,11 @@ impl<P: Processor, I> Drop for MapAsync<P, I> {
     }
 }
 
-impl<P: Processor, I> fmt::Debug for MapAsync<P, I> {
+impl<R, T, I> fmt::Debug for MapAsync<R, T, I>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MapAsync")
             .field("window", &self.ahead.window)
@@ -173,18 +209,31 @@ impl<P: Processor, I> fmt::Debug for MapAsync<P, I> {
 
 /// Settled promises in the order in which they settle, see [`ProcessorService::map_unordered_async`].
 #[must_use = "streams do nothing unless polled"]
-pub struct MapUnorderedAsync<P: Processor, I> {
-    ahead: Ahead<P, I>,
-    queued: PromiseSetOf<P>,
+pub struct MapUnorderedAsync<R, T, I>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    ahead: Ahead<R, T, I>,
+    queued: PromiseSet<R, T>,
 }
 
 // Nothing of it is pinned.
-impl<P: Processor, I> Unpin for MapUnorderedAsync<P, I> {}
+impl<R, T, I> Unpin for MapUnorderedAsync<R, T, I>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+}
 
-impl<P: Processor, I: Iterator<Item = P::Request>> Stream for MapUnorderedAsync<P, I> {
-    type Item = PromiseOf<P>;
+impl<R, T, I: Iterator<Item = R>> Stream for MapUnorderedAsync<R, T, I>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    type Item = Promise<R, T>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<PromiseOf<P>>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Promise<R, T>>> {
         while let Poll::Ready(Some(promise)) = {
             let queued = self.queued.len();
             self.ahead.poll_queue(queued, cx)
@@ -198,13 +247,21 @@ impl<P: Processor, I: Iterator<Item = P::Request>> Stream for MapUnorderedAsync<
     }
 }
 
-impl<P: Processor, I> Drop for MapUnorderedAsync<P, I> {
+impl<R, T, I> Drop for MapUnorderedAsync<R, T, I>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
     fn drop(&mut self) {
         self.queued.abort_all();
     }
 }
 
-impl<P: Processor, I> fmt::Debug for MapUnorderedAsync<P, I> {
+impl<R, T, I> fmt::Debug for MapUnorderedAsync<R, T, I>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MapUnorderedAsync")
             .field("window", &self.ahead.window)

@@ -34,6 +34,25 @@ pub(crate) struct Pool<P: Processor> {
     alive: Arc<Alive>,
 }
 
+/// The end of all threads of a service.
+pub(crate) struct EndOfThreads {
+    spares: Arc<Spares>,
+    alive: Arc<Alive>,
+}
+
+impl EndOfThreads {
+    /// Whether it has come; if not, `waker` is woken when it does.
+    pub(crate) fn poll(&self, place: &mut Option<u64>, waker: &Waker) -> bool {
+        self.spares.end_lingering();
+        self.alive.poll_none(place, waker)
+    }
+
+    /// Nobody waits at `place` for that any more.
+    pub(crate) fn leave(&self, place: Option<u64>) {
+        self.alive.leave(place);
+    }
+}
+
 /// A worker's thread.
 struct Thread<P> {
     record: Arc<WorkerRecord>,
@@ -135,15 +154,12 @@ impl<P: Processor> Pool<P> {
         is_over
     }
 
-    /// Whether all threads have come to their end; if not, `waker` is woken when they have.
-    pub(crate) fn poll_over(&self, place: &mut Option<u64>, waker: &Waker) -> bool {
-        self.spares.end_lingering();
-        self.alive.poll_none(place, waker)
-    }
-
-    /// Nobody waits at `place` for that any more.
-    pub(crate) fn unwatch_end(&self, place: Option<u64>) {
-        self.alive.leave(place);
+    /// The end of all threads, for a task to wait for.
+    pub(crate) fn end(&self) -> EndOfThreads {
+        EndOfThreads {
+            spares: Arc::clone(&self.spares),
+            alive: Arc::clone(&self.alive),
+        }
     }
 
     /// Those that could be started, and why the next one could not.

@@ -2,13 +2,17 @@
 
 use std::fmt;
 use std::future::Future;
+use std::hash::Hash;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::current;
+use crate::dispatcher::Dispatcher;
 use crate::idle::Idleness;
+use crate::pool::EndOfThreads;
 use crate::processor::Processor;
 use crate::service::ProcessorService;
+use crate::sync::Arc;
 
 /// How a service is waited for by tasks.
 impl<P: Processor> ProcessorService<P> {
@@ -31,9 +35,10 @@ impl<P: Processor> ProcessorService<P> {
     /// assert_eq!(promise.try_result(), Some(Ok(&144)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn stop_async(&self) -> Stop<'_, P> {
+    pub fn stop_async(&self) -> Stop<P::Request, P::Output> {
         Stop {
-            service: self,
+            home: Arc::clone(self.home()),
+            end: self.pool.end(),
             has_begun: false,
             place: None,
         }
@@ -44,9 +49,9 @@ impl<P: Processor> ProcessorService<P> {
     /// # Cancel safety
     ///
     /// Dropped at any time, it leaves nothing behind.
-    pub fn wait_idle_async(&self) -> WaitIdle<'_, P> {
+    pub fn wait_idle_async(&self) -> WaitIdle<P::Request, P::Output> {
         WaitIdle {
-            service: self,
+            home: Arc::clone(self.home()),
             wanted: None,
             place: None,
         }
@@ -55,18 +60,27 @@ impl<P: Processor> ProcessorService<P> {
 
 /// The end of a service, see [`ProcessorService::stop_async`].
 #[must_use = "futures do nothing unless awaited"]
-pub struct Stop<'a, P: Processor> {
-    service: &'a ProcessorService<P>,
+pub struct Stop<R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    home: Arc<Dispatcher<R, T>>,
+    end: EndOfThreads,
     has_begun: bool,
     place: Option<u64>,
 }
 
-impl<P: Processor> Future for Stop<'_, P> {
+impl<R, T> Future for Stop<R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let home = this.service.home();
+        let home = &this.home;
         if !this.has_begun {
             this.has_begun = true;
             home.set_deadline(None);
@@ -75,7 +89,7 @@ impl<P: Processor> Future for Stop<'_, P> {
         if current::is_worker_of(home.id) {
             return Poll::Ready(());
         }
-        if !this.service.pool.poll_over(&mut this.place, cx.waker()) {
+        if !this.end.poll(&mut this.place, cx.waker()) {
             return Poll::Pending;
         }
         // What is left then has nobody to process it: there were no workers.
@@ -84,33 +98,51 @@ impl<P: Processor> Future for Stop<'_, P> {
     }
 }
 
-impl<P: Processor> Drop for Stop<'_, P> {
+impl<R, T> Drop for Stop<R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
     fn drop(&mut self) {
-        self.service.pool.unwatch_end(self.place);
+        self.end.leave(self.place);
     }
 }
 
-impl<P: Processor> fmt::Debug for Stop<'_, P> {
+impl<R, T> fmt::Debug for Stop<R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Stop").field(&self.service).finish()
+        f.debug_struct("Stop")
+            .field("has_begun", &self.has_begun)
+            .finish_non_exhaustive()
     }
 }
 
 /// The next moment at which a service has nothing to do, see [`ProcessorService::wait_idle_async`].
 #[must_use = "futures do nothing unless awaited"]
-pub struct WaitIdle<'a, P: Processor> {
-    service: &'a ProcessorService<P>,
+pub struct WaitIdle<R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    home: Arc<Dispatcher<R, T>>,
     /// `None`: it has not been polled.
     wanted: Option<Idleness>,
     place: Option<u64>,
 }
 
-impl<P: Processor> Future for WaitIdle<'_, P> {
+impl<R, T> Future for WaitIdle<R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let home = this.service.home();
+        let home = &this.home;
         let wanted = *this.wanted.get_or_insert_with(|| {
             let worker = current::worker_of(home.id);
             let wanted = Idleness {
@@ -127,16 +159,26 @@ impl<P: Processor> Future for WaitIdle<'_, P> {
     }
 }
 
-impl<P: Processor> Drop for WaitIdle<'_, P> {
+impl<R, T> Drop for WaitIdle<R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
     fn drop(&mut self) {
         if let Some(wanted) = self.wanted {
-            self.service.home().queue.unwatch(wanted, self.place);
+            self.home.queue.unwatch(wanted, self.place);
         }
     }
 }
 
-impl<P: Processor> fmt::Debug for WaitIdle<'_, P> {
+impl<R, T> fmt::Debug for WaitIdle<R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("WaitIdle").field(&self.service).finish()
+        f.debug_struct("WaitIdle")
+            .field("has_begun", &self.wanted.is_some())
+            .finish_non_exhaustive()
     }
 }
