@@ -174,11 +174,15 @@ fn idleness_is_waited_for_without_blocking() {
         let mut given_up = service.wait_idle_async();
         assert!(poll_once(&mut given_up, &waker).is_pending());
         drop(given_up);
+        assert_eq!(
+            Arc::strong_count(&waker),
+            2,
+            "only the other one's waker is left"
+        );
         gated.gate.open();
         idle.await;
         assert!(promises.iter().all(Promise::is_settled));
         service.wait_idle_async().await;
-        assert_eq!(Arc::strong_count(&waker), 1);
     });
 }
 
@@ -238,7 +242,6 @@ fn a_map_does_not_block_on_a_full_queue_and_loses_no_step() {
         gated.gate.open();
         let numbers: Vec<_> = map.map(|promise| *promise.wait().unwrap()).collect().await;
         assert_eq!(numbers, (0..20).collect::<Vec<_>>());
-        assert_eq!(Arc::strong_count(&waker), 1);
     });
 }
 
