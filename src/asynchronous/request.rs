@@ -1,10 +1,13 @@
 //! One request as a future: what is awaited, and how it ends.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
+use std::hash::Hash;
+use std::pin::{Pin, pin};
+use std::task::{self, Poll};
 
 use crate::asynchronous::AsyncProcessor;
+use crate::cancelled::Cancelled;
+use crate::context::Context;
 use crate::job::Job;
 use crate::panic::{Panic, catch};
 
@@ -38,39 +41,67 @@ pub(super) type Done<R, T> = (Job<R, T>, Processed<T>);
 impl<A: AsyncProcessor> Request<A> {
     /// Processes it. A panic ends here; the future of the user's is dropped before this is ready, so that nobody sees
     /// an outcome while its values live.
-    pub(super) async fn process(self, processor: &A) -> Done<A::Request, A::Output> {
+    ///
+    /// There may be many of these, so they are kept small: a block has what it captures once, an `async fn` its
+    /// arguments twice.
+    pub(super) fn process(
+        self,
+        processor: &A,
+    ) -> impl Future<Output = Done<A::Request, A::Output>> {
         let Self { job, dropped } = self;
-        let processed = {
-            let context = job.context();
-            // In a block of its own, so that a panic before the first `await` is one of the future, too.
-            let future = async { processor.process(job.request(), &context).await };
-            let mut future = pin!(Some(future));
-            let mut cancelled = pin!(match dropped {
-                Dropped::Never => None,
-                Dropped::GivenUp => Some(context.cancelled().given_up()),
-                Dropped::Unwanted => Some(context.cancelled()),
-            });
-            let processed = poll_fn(|cx| {
-                let polled = future
-                    .as_mut()
-                    .as_pin_mut()
-                    .map(|future| job.in_scope(|| catch(|| future.poll(cx))));
-                match polled {
-                    Some(Ok(Poll::Ready(output))) => return Poll::Ready(Processed::Output(output)),
-                    Some(Err(panic)) => return Poll::Ready(Processed::Panicked(panic)),
-                    Some(Ok(Poll::Pending)) | None => {}
-                }
-                let cancelled = cancelled.as_mut().as_pin_mut();
-                match cancelled.map_or(Poll::Pending, |cancelled| cancelled.poll(cx)) {
-                    Poll::Ready(()) => Poll::Ready(Processed::Unwanted),
-                    Poll::Pending => Poll::Pending,
-                }
-            })
-            .await;
-            // A panic in its drop is nobody's outcome.
-            let _ = catch(|| future.set(None));
-            processed
-        };
-        (job, processed)
+        async move {
+            let processed = {
+                let context = job.context();
+                let mut panic = None;
+                let begun = catch(|| processor.process(job.request(), &context));
+                let mut future = pin!(begun.map_err(|one| panic = Some(one)).ok());
+                let mut end = dropped.end(&context).map(Box::pin);
+                let poll = |cx: &mut task::Context<'_>| match panic.take() {
+                    Some(panic) => Poll::Ready(Processed::Panicked(panic)),
+                    None => poll(&job, future.as_mut(), &mut end, cx),
+                };
+                let processed = poll_fn(poll).await;
+                // A panic in its drop is nobody's outcome.
+                let _ = catch(|| future.set(None));
+                processed
+            };
+            (job, processed)
+        }
+    }
+}
+
+impl Dropped {
+    /// What its future is dropped for, if it is not ready.
+    fn end<'a>(self, context: &Context<'a>) -> Option<Cancelled<'a>> {
+        match self {
+            Self::Never => None,
+            Self::GivenUp => Some(context.cancelled().given_up()),
+            Self::Unwanted => Some(context.cancelled()),
+        }
+    }
+}
+
+fn poll<R, T, F>(
+    job: &Job<R, T>,
+    future: Pin<&mut Option<F>>,
+    end: &mut Option<Pin<Box<Cancelled<'_>>>>,
+    cx: &mut task::Context<'_>,
+) -> Poll<Processed<T>>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+    F: Future<Output = T>,
+{
+    if let Some(future) = future.as_pin_mut() {
+        match job.in_scope(|| catch(|| future.poll(cx))) {
+            Ok(Poll::Ready(output)) => return Poll::Ready(Processed::Output(output)),
+            Err(panic) => return Poll::Ready(Processed::Panicked(panic)),
+            Ok(Poll::Pending) => {}
+        }
+    }
+    let ended = end.as_mut().map(|end| end.as_mut().poll(cx));
+    match ended {
+        Some(Poll::Ready(())) => Poll::Ready(Processed::Unwanted),
+        Some(Poll::Pending) | None => Poll::Pending,
     }
 }

@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use crate::case::{Case, Contender, Goal, timed};
-use crate::{floor, memory, ours, special, threads, tokio_peers};
+use crate::{awaiting, floor, memory, ours, special, threads, tokio_peers};
 
 pub fn all() -> Vec<Case> {
     let mut all = vec![distinct(), strings(), shared()];
     all.extend(special::all());
+    all.extend([awaiting::ready(), awaiting::timers()]);
     all.push(memory::case());
+    all.push(memory::waiting());
     all
 }
 

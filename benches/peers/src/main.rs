@@ -3,6 +3,7 @@
 //! `cargo run --release -p peers`, or `-- --help`. Times mean nothing on their own; the ratios to the floor and to ours,
 //! of the same run, do.
 
+mod awaiting;
 mod case;
 mod cases;
 mod floor;
