@@ -227,7 +227,9 @@ pub(crate) fn dropping_a_promise_is_not_aborting<B: Backend>() {
 pub(crate) fn a_set_yields_promises_as_they_settle<B: Backend>() {
     let (service, door) = (start::<B>(3), Door::new());
     let promises = service.queue_requests([1, 2, 3].map(|number| knock(&door, number)));
-    [1, 2, 3].map(|number| door.wait_for(number, 1));
+    for number in [1, 2, 3] {
+        door.wait_for(number, 1);
+    }
     let order = [2, 3, 1].map(|number| {
         door.let_in(number);
         promises.select_next().unwrap().wait().unwrap().clone()
