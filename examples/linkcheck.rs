@@ -12,10 +12,20 @@
 //!
 //! A request is a page to read, its output what is on the page. Every page is queued by whoever links to it, and read
 //! once: equal requests share one run (`Share::WhileHeld`). Exit status: 0 if all is well, 1 if links are broken, 2 if
-//! a folder cannot be read. Links to other sites are counted, not followed.
+//! a folder cannot be read.
+//!
+//! Links to other sites are counted; those that begin with the prefix after `--external` are fetched, too, which takes
+//! the feature `tokio`: each address once, many at a time, at most `--per-host` of them from one host.
+//!
+//! `cargo run --release --features tokio --example linkcheck -- --external https://docs.rs/`
 
 #[path = "linkcheck/check.rs"]
 mod check;
+#[path = "linkcheck/external.rs"]
+mod external;
+#[cfg(feature = "tokio")]
+#[path = "linkcheck/fetch.rs"]
+mod fetch;
 #[path = "linkcheck/page.rs"]
 mod page;
 #[path = "linkcheck/resolve.rs"]
@@ -26,11 +36,13 @@ mod scan;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use check::{Job, Report, check};
+use external::Terms;
 
 /// Checks every link in folders of HTML pages.
 #[derive(Parser)]
@@ -43,6 +55,15 @@ struct Arguments {
     /// How many workers read pages; by default one for each core
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
+    /// Fetch links to other sites that begin with this; needs the feature `tokio`
+    #[arg(long, value_name = "URL-PREFIX")]
+    external: Option<String>,
+    /// How many addresses are fetched from one host at a time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    per_host: u16,
+    /// For how many seconds an address is waited for
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
+    timeout: f64,
     /// Print one line of JSON instead of text
     #[arg(long)]
     json: bool,
@@ -76,6 +97,11 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn std::error::Error>> {
             root,
             has_fragments: !arguments.no_fragments,
             workers: arguments.workers.unwrap_or(cores),
+            external: arguments.external.clone().map(|prefix| Terms {
+                prefix,
+                per_host: arguments.per_host.into(),
+                timeout: Duration::from_secs_f64(arguments.timeout),
+            }),
         };
         let bar = progress_bar();
         let report = check(&job, &bar)?;
@@ -89,6 +115,14 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn std::error::Error>> {
         };
     }
     Ok(broken)
+}
+
+fn seconds(argument: &str) -> Result<f64, String> {
+    let seconds = argument.parse().map_err(|error| format!("{error}"))?;
+    let is_fine = Duration::try_from_secs_f64(seconds).is_ok_and(|timeout| !timeout.is_zero());
+    is_fine
+        .then_some(seconds)
+        .ok_or_else(|| "not a time to wait for".to_owned())
 }
 
 /// The toolchain's documentation, or a small site where there is none.
@@ -129,14 +163,19 @@ fn print(root: &Path, report: &Report) -> io::Result<()> {
         pages,
         links,
         external,
+        fetched,
         bytes,
         queued,
         shared,
         ..
     } = report;
+    let fetched = match fetched {
+        0 => String::new(),
+        fetched => format!(", {fetched} addresses fetched"),
+    };
     writeln!(
         out,
-        "{pages} pages, {links} links ({external} external), {} broken",
+        "{pages} pages, {links} links ({external} external{fetched}), {} broken",
         report.broken.len()
     )?;
     let seconds = report.elapsed.as_secs_f64();
@@ -159,6 +198,7 @@ fn print_json(root: &Path, report: &Report) -> io::Result<()> {
         "pages": report.pages,
         "links": report.links,
         "external": report.external,
+        "fetched": report.fetched,
         "bytes": report.bytes,
         "queued": report.queued,
         "shared": report.shared,

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use indicatif::ProgressBar;
 use parallel_workers::{ProcessorService, PromiseOf, PromiseSet, Share};
 
+use crate::external::{Fetching, Terms, Unreachable};
 use crate::page::{Html, Link, Page, PagePath, Reader, has_html_name};
 
 type Service = ProcessorService<Reader>;
@@ -25,6 +26,8 @@ pub(crate) struct Job {
     pub(crate) root: PathBuf,
     pub(crate) has_fragments: bool,
     pub(crate) workers: usize,
+    /// Which links to other sites are fetched, and how.
+    pub(crate) external: Option<Terms>,
 }
 
 /// What was found.
@@ -34,6 +37,8 @@ pub(crate) struct Report {
     pub(crate) pages: u64,
     pub(crate) links: u64,
     pub(crate) external: u64,
+    /// Addresses of other sites.
+    pub(crate) fetched: u64,
     pub(crate) bytes: u64,
     pub(crate) queued: u64,
     pub(crate) shared: u64,
@@ -48,12 +53,13 @@ pub(crate) struct Broken {
     pub(crate) why: Why,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Why {
     NoSuchFile,
     NoSuchAnchor,
     OutsideTheFolder,
     Unreadable(io::ErrorKind),
+    Unreachable(Unreachable),
 }
 
 impl fmt::Display for Why {
@@ -63,6 +69,7 @@ impl fmt::Display for Why {
             Self::NoSuchAnchor => f.write_str("no such anchor"),
             Self::OutsideTheFolder => f.write_str("outside the folder"),
             Self::Unreadable(kind) => write!(f, "unreadable: {kind}"),
+            Self::Unreachable(why) => why.fmt(f),
         }
     }
 }
@@ -81,28 +88,33 @@ struct Check<'a> {
     /// Holds every page, so that it is read once.
     held: Vec<PagePromise>,
     waiting: Vec<Waiting>,
+    fetching: Option<Fetching>,
     report: Report,
 }
 
 /// Checks a folder.
 pub(crate) fn check(job: &Job, bar: &ProgressBar) -> Result<Report, Box<dyn std::error::Error>> {
     let begin = Instant::now();
+    let fetching = job.external.as_ref().map(Fetching::start).transpose()?;
     let (root, has_fragments) = (job.root.clone(), job.has_fragments);
+    let prefix = job.external.as_ref().map(|terms| terms.prefix.clone());
     let service = ProcessorService::builder()
         .name("reader")
         .workers(job.workers)
         .share(Share::WhileHeld)
-        .start(move || Reader::new(root.clone(), has_fragments))?;
+        .start(move || Reader::new(root.clone(), has_fragments, prefix.clone()))?;
     let mut check = Check {
         service: &service,
         pages: PromiseSet::new(),
         held: Vec::new(),
         waiting: Vec::new(),
+        fetching,
         report: Report::default(),
     };
     check.queue_folder(&job.root, "")?;
     check.follow_links(bar)?;
     check.look_up_the_rest()?;
+    check.wait_for_fetches()?;
     let Check { mut report, .. } = check;
     report.broken.sort_unstable();
     let status = service.status();
@@ -151,6 +163,12 @@ impl Check<'_> {
             for link in outgoing.outside {
                 self.broken(&from, &link, Why::OutsideTheFolder);
             }
+            if let Some(fetching) = &mut self.fetching {
+                outgoing
+                    .fetched
+                    .into_iter()
+                    .for_each(|link| fetching.queue(&from, link));
+            }
             for (path, links) in outgoing.targets {
                 self.follow(&from, path, links)?;
             }
@@ -195,6 +213,17 @@ impl Check<'_> {
                 if let Some(why) = self.look_up(to.clone(), link)? {
                     self.broken(&from, &link.href, why);
                 }
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_for_fetches(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        if let Some(fetching) = self.fetching.take() {
+            let (fetched, dead) = fetching.finish()?;
+            self.report.fetched = fetched;
+            for (page, link, why) in dead {
+                self.broken(&page, &link, Why::Unreachable(why));
             }
         }
         Ok(())

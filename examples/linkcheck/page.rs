@@ -52,6 +52,8 @@ pub(crate) struct Outgoing {
     pub(crate) targets: Vec<(PagePath, Vec<Link>)>,
     /// Links that lead out of the folder.
     pub(crate) outside: Vec<String>,
+    /// Links to other sites that are to be fetched.
+    pub(crate) fetched: Vec<Box<str>>,
 }
 
 /// One of them.
@@ -105,6 +107,8 @@ impl Html {
 pub(crate) struct Reader {
     root: PathBuf,
     has_fragments: bool,
+    /// How links to other sites begin that are to be fetched.
+    prefix: Option<String>,
     html: Vec<u8>,
     buffers: Buffers,
     found: Found,
@@ -113,10 +117,11 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(root: PathBuf, has_fragments: bool) -> Self {
+    pub(crate) fn new(root: PathBuf, has_fragments: bool, prefix: Option<String>) -> Self {
         Self {
             root,
             has_fragments,
+            prefix,
             html: Vec::new(),
             buffers: Buffers::default(),
             found: Found::default(),
@@ -184,6 +189,10 @@ impl Reader {
                 }
                 Target::External => {
                     external += uses;
+                    let prefix = self.prefix.as_deref().map(str::as_bytes);
+                    if prefix.is_some_and(|prefix| href.trim_ascii().starts_with(prefix)) {
+                        outgoing.fetched.push(text(href.trim_ascii()));
+                    }
                     continue;
                 }
             };
