@@ -60,6 +60,16 @@
 //! settled once, from any thread; dropped unsettled, it settles its promise with [`Failure::WorkerLost`], so
 //! whatever becomes of it, nobody is left waiting.
 //!
+//! # Awaiting
+//!
+//! Callers under any executor await a [`Promise`], a [`PromiseSet`] is a `Stream`, and what may have to wait has a form
+//! that blocks no thread: [`ProcessorService::queue_request_async`], [`stop_async`](ProcessorService::stop_async),
+//! [`wait_idle_async`](ProcessorService::wait_idle_async), [`map_async`](ProcessorService::map_async). All of them may
+//! be dropped at any time. [`Promise::abort_on_drop`] is for handlers whose being dropped means that nobody waits any more.
+//!
+//! With the feature `async`, processors await too: `Async` makes a [`Processor`] of an `AsyncProcessor`, and one worker drives
+//! thousands of requests at a time, on its own thread, inside tokio or another runtime, or as tasks that a runtime spawns.
+//!
 //! # Workers
 //!
 //! Workers are listed, named, added, removed, resized, and killed while the service works; a request can be assigned to

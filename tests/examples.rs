@@ -45,6 +45,18 @@ macro_rules! prints_what_it_says {
 prints_what_it_says!(60 lines: hello, select, callbacks, abort, shared, map);
 prints_what_it_says!(80 lines: resource, named_jobs);
 
+#[cfg(feature = "async")]
+#[test]
+fn ports_finds_the_three_that_are_open() {
+    let printed = run("ports", &[]);
+    let lines: Vec<_> = printed.lines().collect();
+    assert_eq!(
+        (lines.len(), lines[3]),
+        (4, "3 of 1000 ports answer"),
+        "{printed}"
+    );
+}
+
 #[test]
 fn recursive_builds_each_target_once_and_reports_the_circle() {
     let printed = run("recursive", &[]);

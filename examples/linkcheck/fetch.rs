@@ -34,11 +34,14 @@ pub(crate) struct Fetcher {
     hosts: RefCell<HashMap<String, Rc<Semaphore>>>,
 }
 
+/// Which page has which link, and what becomes of its address.
+type Outward = (Rc<str>, Box<str>, PromiseOf<Async<Fetcher>>);
+
 /// Fetches that go on.
 pub(crate) struct Fetching {
     service: ProcessorService<Async<Fetcher>>,
-    /// Which page has which link, and what becomes of its address. All promises are held, so that each is fetched once.
-    links: Vec<(Rc<str>, Box<str>, PromiseOf<Async<Fetcher>>)>,
+    /// All promises are held, so that each address is fetched once.
+    links: Vec<Outward>,
     _runtime: Runtime,
 }
 
