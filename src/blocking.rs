@@ -41,7 +41,6 @@ impl Wake for Unpark {
 }
 
 /// A thread as a waiter: what wakes it, and what tells it that it was woken.
-#[derive(Clone)]
 struct Waiter {
     unpark: Arc<Unpark>,
     waker: Waker,
@@ -59,8 +58,9 @@ impl Waiter {
 }
 
 thread_local! {
-    /// One a thread, so that waiting allocates nothing after the first time.
-    static WAITER: Waiter = Waiter::new();
+    /// One a thread, so that waiting allocates nothing after the first time. It is not there while the thread waits:
+    /// what it polls may itself wait, and would take the wake-ups of the outer wait for its own.
+    static WAITER: Cell<Option<Waiter>> = const { Cell::new(None) };
     /// For how many nanoseconds this thread looks out before it sleeps.
     static LOOKOUT: Cell<u64> = const { Cell::new(LONGEST_LOOKOUT) };
 }
@@ -83,10 +83,11 @@ fn is_worthwhile() -> bool {
     processors > 1
 }
 
-/// Looks out for being woken, for a short while.
+/// Looks out for being woken, for a short while. It is asked before each park: a wake-up may have come before, and its
+/// token been spent by something that waits inside what is polled.
 fn look_out(unpark: &Unpark) -> bool {
     if !is_worthwhile() {
-        return false;
+        return unpark.was_woken.load(Ordering::Acquire);
     }
     let longest = LOOKOUT.try_with(Cell::get).unwrap_or(0);
     let begin = now();
@@ -129,16 +130,15 @@ pub(crate) fn block_until<T>(
     mut poll: impl FnMut(&Waker) -> Option<T>,
 ) -> Option<T> {
     // A thread that is being torn down has lost its thread-locals; it may still wait.
-    let waiter = WAITER
-        .try_with(Waiter::clone)
-        .unwrap_or_else(|_| Waiter::new());
-    loop {
+    let waiter = WAITER.try_with(Cell::take).ok().flatten();
+    let waiter = waiter.unwrap_or_else(Waiter::new);
+    let value = loop {
         waiter.unpark.was_woken.store(false, Ordering::Relaxed);
         if let Some(value) = poll(&waiter.waker) {
-            return Some(value);
+            break Some(value);
         }
         if deadline.is_some_and(|deadline| now() >= deadline) {
-            return None;
+            break None;
         }
         if look_out(&waiter.unpark) {
             continue;
@@ -149,7 +149,9 @@ pub(crate) fn block_until<T>(
                 thread::park_timeout(deadline.saturating_duration_since(now()));
             }
         }
-    }
+    };
+    let _ = WAITER.try_with(|slot| slot.set(Some(waiter)));
+    value
 }
 
 /// [`block_until`] without a deadline.
@@ -158,5 +160,26 @@ pub(crate) fn block_on<T>(mut poll: impl FnMut(&Waker) -> Option<T>) -> T {
         if let Some(value) = block_until(None, &mut poll) {
             return value;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_inside_what_is_polled_takes_no_wake_up_of_the_outer_one() {
+        let mut polls = 0;
+        block_on(|waker| {
+            polls += 1;
+            if polls == 2 {
+                return Some(());
+            }
+            waker.wake_by_ref();
+            // What is polled waits itself, and spends the token of the wake-up.
+            block_on(|_| Some(()));
+            thread::park();
+            None
+        });
     }
 }

@@ -206,12 +206,13 @@ where
     pub fn poll_given_up(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
         let Desk { home, record } = &*self.desk;
         // ORDERING: SeqCst, and after the waker is there: whoever gives it up says so first, and then looks for one.
-        let is_given_up = || record.is_lost() || home.is_abandoned.load(Ordering::SeqCst);
         record.listen(cx.waker());
-        if is_given_up() {
-            return Poll::Ready(());
+        if !record.is_lost() && !home.is_abandoned.load(Ordering::SeqCst) {
+            return Poll::Pending;
         }
-        Poll::Pending
+        // There will be nothing more for it.
+        self.is_closed = true;
+        Poll::Ready(())
     }
 
     /// Ends a job that this worker has, with an output, or with the panic that came instead.

@@ -53,6 +53,8 @@ pub(crate) mod fenced;
     parallel_workers_sync = "shuttle"
 ))]
 mod flagged;
+#[cfg(parallel_workers_sync = "loom")]
+pub(crate) mod parking;
 #[cfg(parallel_workers_sync = "parking_lot")]
 mod parking_lot;
 #[cfg(not(parallel_workers_sync = "parking_lot"))]

@@ -55,8 +55,12 @@ pub(crate) mod thread {
 
     use super::checker::thread;
 
+    #[cfg(parallel_workers_sync = "loom")]
+    pub(crate) use crate::sync::parking::{Thread, current, park};
     pub(crate) use std::thread::panicking;
-    pub(crate) use thread::{Thread, current, park, yield_now};
+    pub(crate) use thread::yield_now;
+    #[cfg(parallel_workers_sync = "shuttle")]
+    pub(crate) use thread::{Thread, current, park};
 
     /// A timeout never passes.
     pub(crate) fn park_timeout(_timeout: Duration) {

@@ -1,7 +1,7 @@
 //! Small models of what may happen at the same time, each run in every order that loom finds to matter.
 //!
 //! ```sh
-//! RUSTFLAGS='--cfg parallel_workers_sync="loom"' cargo test --release --target-dir target/loom --test loom
+//! RUSTFLAGS='--cfg parallel_workers_sync="loom"' cargo test --release --features async --target-dir target/loom --test loom
 //! ```
 //!
 //! Each takes a whole service, queues a request or two, and looks at what its callers see. What it saw in all orders
@@ -12,6 +12,8 @@
 //! gone through in one order, unless that is what the model is of.
 #![cfg(parallel_workers_sync = "loom")]
 
+#[cfg(feature = "async")]
+mod asynchronous;
 mod requests;
 mod waiting;
 mod workers;
