@@ -114,8 +114,18 @@ where
         Poll::Ready(Some(promise))
     }
 
-    fn is_over(&self) -> bool {
-        self.queueing.is_none()
+    /// Queues as many as may be, besides those that are. Whether there is nothing to wait for but room.
+    fn fill(
+        &mut self,
+        mut queued: usize,
+        cx: &mut Context<'_>,
+        mut keep: impl FnMut(Promise<R, T>),
+    ) -> bool {
+        while let Poll::Ready(Some(promise)) = self.poll_queue(queued, cx) {
+            keep(promise);
+            queued += 1;
+        }
+        queued == 0 && self.queueing.is_some()
     }
 }
 
@@ -165,13 +175,12 @@ where
     type Item = Promise<R, T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Promise<R, T>>> {
-        while let Poll::Ready(Some(promise)) = {
-            let queued = self.queued.len();
-            self.ahead.poll_queue(queued, cx)
-        } {
-            self.queued.push_back(promise);
-        }
-        if self.queued.is_empty() && !self.ahead.is_over() {
+        let this = &mut *self;
+        let queued = this.queued.len();
+        if this
+            .ahead
+            .fill(queued, cx, |promise| this.queued.push_back(promise))
+        {
             return Poll::Pending;
         }
         self.poll_first(cx)
@@ -234,13 +243,12 @@ where
     type Item = Promise<R, T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Promise<R, T>>> {
-        while let Poll::Ready(Some(promise)) = {
-            let queued = self.queued.len();
-            self.ahead.poll_queue(queued, cx)
-        } {
-            self.queued.insert(promise);
-        }
-        if self.queued.is_empty() && !self.ahead.is_over() {
+        let this = &mut *self;
+        let queued = this.queued.len();
+        if this
+            .ahead
+            .fill(queued, cx, |promise| this.queued.insert(promise))
+        {
             return Poll::Pending;
         }
         Pin::new(&mut self.queued).poll_next(cx)

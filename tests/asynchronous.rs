@@ -417,6 +417,36 @@ fn waiting_for_what_the_blocked_worker_has_begun_is_a_circle() {
 }
 
 #[test]
+fn timers_of_a_runtime_of_one_thread_work_while_it_runs() {
+    support::limit_time();
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_time().build().unwrap();
+    let handle = runtime.handle().clone();
+    let service = ProcessorService::start(1, move || {
+        let function: Function = Rc::new(|number, _| {
+            Box::pin(async move {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                tokio::spawn(async move { number }).await.unwrap()
+            })
+        });
+        Async::new(Numbers(function)).on(handle.clone())
+    });
+    let service = service.unwrap();
+    let outputs = runtime.block_on(async {
+        let mut outputs = Vec::new();
+        for promise in (0..10)
+            .map(|n| service.queue_request(n))
+            .collect::<Vec<_>>()
+        {
+            outputs.push(promise.await);
+        }
+        service.stop_async().await;
+        outputs
+    });
+    assert_eq!(outputs, (0..10).map(Ok).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_worker_that_is_removed_finishes_what_it_has() {
     let (service, gate) = gated(Place::OwnThread, |worker| worker.concurrency(2));
     let begun = [1, 2].map(|number| service.queue_request(number));

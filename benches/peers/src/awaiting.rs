@@ -1,6 +1,5 @@
 //! Requests that are futures: ready at once, or after a timer.
 
-use std::hash::Hash;
 use std::time::Duration;
 
 use futures::stream::{self, FuturesUnordered, StreamExt};
@@ -10,6 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::case::{Case, Contender, Goal, timed};
 use crate::cases::triples;
+use crate::ours::sum;
 use crate::tokio_peers;
 
 /// Triples a number, at once or after a while.
@@ -47,14 +47,6 @@ pub fn start(
         }
     });
     service.expect("the service starts")
-}
-
-fn sum<R: Hash + Eq + Send + Sync + 'static>(set: &PromiseSet<R, u64>) -> u64 {
-    let outputs = set.select().map(|promise| match promise.into_output() {
-        Ok(output) => output,
-        Err(shared) => shared.wait().copied().expect("nothing fails here"),
-    });
-    outputs.fold(0, u64::wrapping_add)
 }
 
 fn ours(n: u64) -> u64 {

@@ -14,7 +14,8 @@ pub fn start<R: Hash + Eq + Send + Sync + 'static>(
     service.expect("the service starts")
 }
 
-fn sum<R: Hash + Eq + Send + Sync + 'static>(set: &PromiseSet<R, u64>) -> u64 {
+/// The sum of the outputs, as they finish.
+pub fn sum<R: Hash + Eq + Send + Sync + 'static>(set: &PromiseSet<R, u64>) -> u64 {
     let outputs = set.select().map(|promise| match promise.into_output() {
         Ok(output) => output,
         Err(shared) => shared.wait().copied().expect("nothing fails here"),
