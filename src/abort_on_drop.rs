@@ -7,9 +7,9 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::awaiting::Awaiting;
 use crate::error::Failure;
 use crate::promise::Promise;
-use crate::subscribers::Key;
 
 impl<R, T> Promise<R, T>
 where
@@ -40,7 +40,7 @@ where
     pub fn abort_on_drop(self) -> AbortOnDrop<R, T> {
         AbortOnDrop {
             promise: self,
-            key: None,
+            awaiting: Awaiting::default(),
         }
     }
 }
@@ -59,7 +59,7 @@ where
     T: Send + Sync + 'static,
 {
     promise: Promise<R, T>,
-    key: Option<Key>,
+    awaiting: Awaiting,
 }
 
 impl<R, T> Deref for AbortOnDrop<R, T>
@@ -83,10 +83,8 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        match this.promise.poll(&mut this.key, cx.waker()) {
-            None => Poll::Pending,
-            Some(outcome) => Poll::Ready(outcome.cloned()),
-        }
+        let polled = this.awaiting.poll(&this.promise, cx.waker());
+        polled.map(|outcome| outcome.cloned())
     }
 }
 
@@ -96,9 +94,7 @@ where
     T: Send + Sync + 'static,
 {
     fn drop(&mut self) {
-        if let Some(key) = self.key {
-            self.promise.unsubscribe(key);
-        }
+        self.awaiting.leave(&self.promise);
         // Of a promise that has settled, this does nothing.
         self.promise.abort();
     }

@@ -67,8 +67,9 @@ pub trait AsyncProcessor: Sized + 'static {
     ///
     /// A future that blocks its thread holds up all requests of its worker. Waiting for a promise of the same service
     /// is safe all the same: a spare worker goes on with what is queued, and waiting for what the blocked worker itself
-    /// has begun is [`Failure::Cycle`](crate::Failure::Cycle). Awaiting promises blocks nobody; but futures that await each other's promises in
-    /// a circle wait for ever, for nobody looks for circles there.
+    /// has begun is [`Failure::Cycle`](crate::Failure::Cycle). Awaiting promises blocks nobody, and takes no place from
+    /// what is awaited. But futures that await each other's promises in a circle wait for ever: nobody looks for circles
+    /// there, for a future may wait for one of several things.
     fn process(
         &self,
         request: &Self::Request,
@@ -130,6 +131,9 @@ impl<A: AsyncProcessor> Async<A> {
     }
 
     /// Drives up to so many requests at a time. Default: 256; zero counts as one.
+    ///
+    /// Those that await other requests of this crate do not count: were each to wait for one that has no place, nothing
+    /// would ever go on.
     ///
     /// Ten thousand is normal: each takes the size of its future, and about a hundred bytes.
     #[must_use]

@@ -114,6 +114,13 @@ impl Counters {
         }
     }
 
+    /// Has spare workers that drive futures look up.
+    pub(crate) fn rouse_spares(&self) {
+        let spare = self.roll.lock().spare.clone();
+        // LOCK: released above, before anybody is woken.
+        spare.iter().for_each(|worker| worker.rouse());
+    }
+
     pub(crate) fn settled(&self) -> Settled {
         let roll = self.roll.lock();
         let mut settled = roll.departed;

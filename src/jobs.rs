@@ -183,12 +183,15 @@ where
     /// While it is pending, the worker counts as one that looks for something to do: it is woken for a request, and is
     /// to poll again, or to return. [`next_async`](Self::next_async) sees to that by itself.
     pub fn poll_next(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<Job<R, T>>> {
-        let found = self.look(Some(cx.waker()));
-        self.is_asleep = matches!(found, Look::Nothing);
+        let found = self.look_if_needed(Some(cx.waker()));
+        self.is_asleep |= matches!(found, Look::Nothing);
         match found {
-            Look::Job(begun) => Poll::Ready(Some(self.job(begun))),
-            Look::Return => Poll::Ready(None),
-            Look::Nothing | Look::NotNeeded => {
+            Look::Job(begun) => {
+                self.is_asleep = false;
+                Poll::Ready(Some(self.job(begun)))
+            }
+            Look::Return | Look::NotNeeded => Poll::Ready(None),
+            Look::Nothing => {
                 let record = &self.desk.record;
                 if record.held() == 0 {
                     record.rest();

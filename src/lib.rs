@@ -132,6 +132,7 @@ mod next_job;
 mod processor;
 
 mod abort_on_drop;
+mod awaiting;
 mod promise;
 mod promise_future;
 mod promise_set;
@@ -181,6 +182,7 @@ mod share;
 mod spares;
 mod state;
 mod status;
+mod task;
 mod waiting;
 mod waits;
 

@@ -9,13 +9,13 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
+use crate::awaiting::Awaiting;
 use crate::dispatcher::Dispatcher;
 use crate::processor::Processor;
 use crate::promise::Promise;
 use crate::promise_set::PromiseSet;
 use crate::queue_future::QueueRequest;
 use crate::service::ProcessorService;
-use crate::subscribers::Key;
 use crate::sync::Arc;
 
 /// How iterators are mapped by tasks.
@@ -48,7 +48,7 @@ impl<P: Processor> ProcessorService<P> {
         MapAsync {
             ahead: Ahead::new(self, requests.into_iter()),
             queued: VecDeque::new(),
-            key: None,
+            awaiting: Awaiting::default(),
         }
     }
 
@@ -139,7 +139,7 @@ where
     ahead: Ahead<R, T, I>,
     queued: VecDeque<Promise<R, T>>,
     /// Of this task, with the first of them.
-    key: Option<Key>,
+    awaiting: Awaiting,
 }
 
 impl<R, T, I: Iterator<Item = R>> MapAsync<R, T, I>
@@ -151,10 +151,10 @@ where
         let Some(first) = self.queued.front() else {
             return Poll::Ready(None);
         };
-        if first.poll(&mut self.key, cx.waker()).is_none() {
+        if self.awaiting.poll(first, cx.waker()).is_pending() {
             return Poll::Pending;
         }
-        self.key = None;
+        self.awaiting.leave(first);
         Poll::Ready(self.queued.pop_front())
     }
 }
@@ -193,8 +193,8 @@ where
     T: Send + Sync + 'static,
 {
     fn drop(&mut self) {
-        if let (Some(first), Some(key)) = (self.queued.front(), self.key) {
-            first.unsubscribe(key);
+        if let Some(first) = self.queued.front() {
+            self.awaiting.leave(first);
         }
         // The last come first: nobody begins what is behind them.
         for promise in self.queued.drain(..).rev() {

@@ -185,6 +185,11 @@ impl<R, T> Promise<R, T> {
         self.try_result()
     }
 
+    /// Whether it is what the worker whose thread this is has to do itself, when its requests are done.
+    pub(crate) fn waits_for_this_thread(&self) -> bool {
+        self.entry().waits_for_this_thread()
+    }
+
     /// What a wait for it waits for, without its name: no foreign code is called. `None`: for the thread that waits.
     pub(crate) fn target(&self) -> Option<Target> {
         self.entry().target()

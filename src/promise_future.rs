@@ -5,9 +5,9 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::awaiting::Awaiting;
 use crate::error::Failure;
 use crate::promise::Promise;
-use crate::subscribers::Key;
 
 /// Awaiting a promise gives a copy of the outcome.
 impl<R, T: Clone> IntoFuture for Promise<R, T> {
@@ -17,7 +17,7 @@ impl<R, T: Clone> IntoFuture for Promise<R, T> {
     fn into_future(self) -> Self::IntoFuture {
         PromiseFuture {
             promise: self,
-            key: None,
+            awaiting: Awaiting::default(),
         }
     }
 }
@@ -30,7 +30,7 @@ impl<'a, R, T> IntoFuture for &'a Promise<R, T> {
     fn into_future(self) -> Self::IntoFuture {
         PromiseRefFuture {
             promise: self,
-            key: None,
+            awaiting: Awaiting::default(),
         }
     }
 }
@@ -43,7 +43,7 @@ impl<'a, R, T> IntoFuture for &'a Promise<R, T> {
 #[must_use = "futures do nothing unless awaited"]
 pub struct PromiseRefFuture<'a, R, T> {
     promise: &'a Promise<R, T>,
-    key: Option<Key>,
+    awaiting: Awaiting,
 }
 
 impl<'a, R, T> Future for PromiseRefFuture<'a, R, T> {
@@ -51,17 +51,13 @@ impl<'a, R, T> Future for PromiseRefFuture<'a, R, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let promise = self.promise;
-        promise
-            .poll(&mut self.key, cx.waker())
-            .map_or(Poll::Pending, Poll::Ready)
+        self.awaiting.poll(promise, cx.waker())
     }
 }
 
 impl<R, T> Drop for PromiseRefFuture<'_, R, T> {
     fn drop(&mut self) {
-        if let Some(key) = self.key {
-            self.promise.unsubscribe(key);
-        }
+        self.awaiting.leave(self.promise);
     }
 }
 
@@ -79,7 +75,7 @@ impl<R, T> fmt::Debug for PromiseRefFuture<'_, R, T> {
 #[must_use = "futures do nothing unless awaited"]
 pub struct PromiseFuture<R, T> {
     promise: Promise<R, T>,
-    key: Option<Key>,
+    awaiting: Awaiting,
 }
 
 impl<R, T: Clone> Future for PromiseFuture<R, T> {
@@ -87,18 +83,14 @@ impl<R, T: Clone> Future for PromiseFuture<R, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        match this.promise.poll(&mut this.key, cx.waker()) {
-            None => Poll::Pending,
-            Some(outcome) => Poll::Ready(outcome.cloned()),
-        }
+        let polled = this.awaiting.poll(&this.promise, cx.waker());
+        polled.map(|outcome| outcome.cloned())
     }
 }
 
 impl<R, T> Drop for PromiseFuture<R, T> {
     fn drop(&mut self) {
-        if let Some(key) = self.key {
-            self.promise.unsubscribe(key);
-        }
+        self.awaiting.leave(&self.promise);
     }
 }
 

@@ -20,6 +20,7 @@ use crate::ready::{Announcer, Ready};
 use crate::state::Ticket;
 use crate::subscribers::{Key, Subscriber};
 use crate::sync::{Arc, Mutex};
+use crate::task::TaskWait;
 use crate::waiting;
 use crate::waits::Target;
 
@@ -48,6 +49,8 @@ pub struct PromiseSet<R, T> {
     members: Mutex<Members<R, T>>,
     /// Where the task that polls the stream waits.
     place: Option<u64>,
+    /// Of the task that awaits it.
+    wait: TaskWait,
 }
 
 struct Members<R, T> {
@@ -99,6 +102,7 @@ impl<R, T> PromiseSet<R, T> {
             ready: Arc::default(),
             members: Mutex::new(Members::new()),
             place: None,
+            wait: TaskWait::default(),
         }
     }
 
@@ -425,6 +429,10 @@ impl<R, T> Stream for PromiseSet<R, T> {
         let mut place = self.place.take();
         let polled = self.poll_select(&mut place, cx.waker());
         self.place = place;
+        match polled {
+            None => _ = self.wait.begin(),
+            Some(_) => self.wait.end(),
+        }
         polled.map_or(Poll::Pending, Poll::Ready)
     }
 

@@ -23,6 +23,8 @@ impl<P: Processor> Drop for StandsIn<P> {
         let pool = &self.0;
         pool.home.queue.worker_goes_on();
         pool.spares.dismiss();
+        // One that drives futures has nothing that tells it after a while to look whether it is still needed.
+        pool.home.counters.rouse_spares();
     }
 }
 
@@ -39,7 +41,7 @@ impl<P: Processor> Reserve for Weak<Pool<P>> {
         }
         match pool.spares.ask() {
             StandIn::Refused => return None,
-            StandIn::Present => {}
+            StandIn::Present => pool.home.counters.rouse_spares(),
             StandIn::ToStart => {
                 if pool.start_spare().is_err() {
                     pool.spares.did_not_start();

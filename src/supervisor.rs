@@ -86,6 +86,8 @@ impl<P: Processor> Supervisor<P> {
         loop {
             let taken = self.jobs.taken();
             let had_mail = self.read_mail(&mut processor);
+            // A spare worker that drives futures comes back when it is not needed.
+            self.desk.record.linger();
             if !self.desk.record.is_spoilt() {
                 self.jobs.begin();
                 if catch(|| processor.run(&mut self.jobs)).is_err() {
@@ -101,7 +103,11 @@ impl<P: Processor> Supervisor<P> {
                 }
             } else if self.jobs.is_closed() {
                 return discard(processor);
-            } else if had_mail || self.desk.record.has_mail() || self.jobs.taken() != taken {
+            } else if had_mail
+                || self.desk.record.has_mail()
+                || self.jobs.taken() != taken
+                || self.desk.record.is_superfluous()
+            {
                 futile_runs = 0;
             } else {
                 futile_runs += 1;

@@ -2,6 +2,8 @@
 
 #![cfg(feature = "tokio")]
 
+#[path = "support/futures.rs"]
+mod numbers;
 mod support;
 
 use std::cell::RefCell;
@@ -12,57 +14,12 @@ use std::sync::mpsc;
 use std::sync::{Arc, OnceLock};
 use std::thread::ThreadId;
 
+use numbers::{Function, Numbers, PLACES, Place, placed};
 use parallel_workers::{
     Abort, Async, AsyncProcessor, Context, Failure, Handle, ProcessorService, Shutdown,
     processor_fn,
 };
 use support::{Alive, Gate, Living};
-
-/// What a test has a request do.
-type Function = Rc<dyn for<'a> Fn(u32, &'a Context<'a>) -> LocalBoxFuture<'a>>;
-type LocalBoxFuture<'a> = std::pin::Pin<Box<dyn Future<Output = u32> + 'a>>;
-
-struct Numbers(Function);
-
-impl AsyncProcessor for Numbers {
-    type Request = u32;
-    type Output = u32;
-
-    async fn process(&self, number: &u32, context: &Context<'_>) -> u32 {
-        (self.0)(*number, context).await
-    }
-}
-
-/// How a test's worker runs its futures.
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    OwnThread,
-    Tokio,
-    FuturesExecutor,
-    SmolExecutor,
-}
-
-const PLACES: [Place; 4] = [
-    Place::OwnThread,
-    Place::Tokio,
-    Place::FuturesExecutor,
-    Place::SmolExecutor,
-];
-
-fn runtime() -> tokio::runtime::Handle {
-    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
-    let runtime = RUNTIME.get_or_init(|| tokio::runtime::Runtime::new().unwrap());
-    runtime.handle().clone()
-}
-
-fn placed(place: Place, worker: Async<Numbers>) -> Async<Numbers> {
-    match place {
-        Place::OwnThread => worker,
-        Place::Tokio => worker.on(runtime()),
-        Place::FuturesExecutor => worker.inside(|work| futures::executor::block_on(work)),
-        Place::SmolExecutor => worker.inside(|work| smol::block_on(work)),
-    }
-}
 
 /// One worker whose requests stand at a gate. `with` sets it up.
 fn gated(

@@ -11,12 +11,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use std::task::{Context as TaskContext, Waker};
+use std::task::{Context as TaskContext, Poll, Waker};
 
 use parallel_workers::{
     Abort, Context, Failure, Handle, Processor, ProcessorService, Promise, PromiseSet, RequestId,
     Shutdown, Worker,
 };
+#[cfg(feature = "async")]
+use parallel_workers::{Async, AsyncProcessor};
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::thread;
@@ -58,13 +60,52 @@ impl Processor for Twice {
     }
 }
 
-struct Caller {
-    service: Arc<ProcessorService<Twice>>,
+/// The same, by futures that wake themselves, and await what they need as often as they wait for it.
+#[cfg(feature = "async")]
+struct AsyncTwice {
+    runs: Runs,
+    handle: Arc<Mutex<Option<Handle<Async<AsyncTwice>>>>>,
+}
+
+#[cfg(feature = "async")]
+impl AsyncProcessor for AsyncTwice {
+    type Request = u32;
+    type Output = u32;
+
+    async fn process(&self, n: &u32, _: &Context<'_>) -> u32 {
+        let mut has_yielded = false;
+        std::future::poll_fn(|cx| {
+            if std::mem::replace(&mut has_yielded, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+        let handle = self.handle.lock().unwrap().clone();
+        let Some(handle) = handle.filter(|_| *n >= NESTED) else {
+            return 2 * n;
+        };
+        let Ok(inner) = handle.try_queue_request(n - NESTED) else {
+            return 0;
+        };
+        self.runs.lock().unwrap().insert(inner.id());
+        let inner = if thread_rng().gen_bool(0.5) {
+            inner.wait().copied()
+        } else {
+            inner.await
+        };
+        inner.map_or(0, |n| n + 2 * NESTED)
+    }
+}
+
+struct Caller<P: Processor> {
+    service: Arc<ProcessorService<P>>,
     runs: Runs,
     promises: Vec<Promise<u32, u32>>,
 }
 
-impl Caller {
+impl<P: Processor<Request = u32, Output = u32>> Caller<P> {
     fn run(mut self) -> Vec<Promise<u32, u32>> {
         for _ in 0..STEPS {
             self.step();
@@ -82,7 +123,7 @@ impl Caller {
         (n > 0).then(|| &self.promises[thread_rng().gen_range(0..n)])
     }
 
-    fn worker(&self) -> Option<Worker<Twice>> {
+    fn worker(&self) -> Option<Worker<P>> {
         let workers = self.service.workers();
         let n = workers.len();
         (n > 0)
@@ -93,7 +134,7 @@ impl Caller {
     fn step(&mut self) {
         let key = thread_rng().gen_range(0..KEYS);
         let service = Arc::clone(&self.service);
-        match thread_rng().gen_range(0..20) {
+        match thread_rng().gen_range(0..22) {
             0..=4 => self.keep(service.queue_request(key)),
             5 => self.keep(service.queue_unshared(key)),
             6 => self.keep(service.queue_request(NESTED + key)),
@@ -124,6 +165,12 @@ impl Caller {
                 if let Some(worker) = self.worker() {
                     self.keep(worker.assign(key));
                 }
+            }
+            19 => self.queue_and_give_up(key),
+            20 => {
+                let wanted = service.queue_request(key);
+                self.runs.lock().unwrap().insert(wanted.id());
+                drop(wanted.abort_on_drop());
             }
             _ => {
                 service.wait_idle();
@@ -157,6 +204,15 @@ impl Caller {
         }
     }
 
+    /// Waits for room as a task does, and gives up if there is none at once.
+    fn queue_and_give_up(&mut self, key: u32) {
+        let mut queueing = Box::pin(self.service.queue_request_async(key));
+        let mut cx = TaskContext::from_waker(Waker::noop());
+        if let Poll::Ready(promise) = queueing.as_mut().poll(&mut cx) {
+            self.keep(promise);
+        }
+    }
+
     fn poll_and_drop(&self) {
         if let Some(promise) = self.any() {
             let mut future = Box::pin(promise.into_future());
@@ -167,15 +223,34 @@ impl Caller {
     }
 }
 
-fn storm() {
+/// The way into a service, for its own processors.
+type Own<P> = Arc<Mutex<Option<Handle<P>>>>;
+
+/// Threads, or futures.
+trait Backend: Processor<Request = u32, Output = u32> {
+    fn new(runs: Runs, own: Own<Self>) -> Self;
+}
+
+impl Backend for Twice {
+    fn new(runs: Runs, handle: Own<Self>) -> Self {
+        Self { runs, handle }
+    }
+}
+
+#[cfg(feature = "async")]
+impl Backend for Async<AsyncTwice> {
+    fn new(runs: Runs, handle: Own<Self>) -> Self {
+        let worker = Async::new(AsyncTwice { runs, handle });
+        worker.concurrency(2).cancel_on_abort(true)
+    }
+}
+
+fn storm<P: Backend>() {
     let runs = Runs::default();
-    let handle: Arc<Mutex<Option<Handle<Twice>>>> = Arc::default();
+    let handle: Own<P> = Arc::default();
     let (ran, queues) = (Arc::clone(&runs), Arc::clone(&handle));
     let builder = ProcessorService::builder().workers(WORKERS).capacity(8);
-    let service = builder.start(move || Twice {
-        runs: Arc::clone(&ran),
-        handle: Arc::clone(&queues),
-    });
+    let service = builder.start(move || P::new(Arc::clone(&ran), Arc::clone(&queues)));
     let service = Arc::new(service.unwrap());
     *handle.lock().unwrap() = Some(service.handle());
     let callers: Vec<_> = (0..CALLERS)
@@ -219,18 +294,30 @@ fn schedules() -> usize {
     asked.map_or(10_000, |asked| asked.parse().unwrap())
 }
 
-fn check(scheduler: impl Scheduler + 'static) {
+fn check<P: Backend>(scheduler: impl Scheduler + 'static) {
     let mut config = shuttle::Config::new();
     config.stack_size = 0x4_0000;
-    shuttle::Runner::new(scheduler, config).run(storm);
+    shuttle::Runner::new(scheduler, config).run(storm::<P>);
 }
 
 #[test]
 fn every_request_of_a_storm_settles_in_random_orders() {
-    check(RandomScheduler::new(schedules() / 2));
+    check::<Twice>(RandomScheduler::new(schedules() / 2));
 }
 
 #[test]
-fn every_request_of_a_storm_settles_in_orders_with_few_changes_of_priority() {
-    check(PctScheduler::new(3, schedules() / 2));
+fn every_request_of_a_storm_settles_in_adverse_orders() {
+    check::<Twice>(PctScheduler::new(3, schedules() / 2));
+}
+
+#[cfg(feature = "async")]
+#[test]
+fn every_future_of_a_storm_settles_in_random_orders() {
+    check::<Async<AsyncTwice>>(RandomScheduler::new(schedules() / 2));
+}
+
+#[cfg(feature = "async")]
+#[test]
+fn every_future_of_a_storm_settles_in_adverse_orders() {
+    check::<Async<AsyncTwice>>(PctScheduler::new(3, schedules() / 2));
 }

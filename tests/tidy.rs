@@ -80,6 +80,7 @@ const LAYERS: [&[&str]; 10] = [
     ],
     &[
         "abort_on_drop",
+        "awaiting",
         "promise",
         "promise_future",
         "promise_set",
@@ -121,6 +122,7 @@ const LAYERS: [&[&str]; 10] = [
         "spares",
         "state",
         "status",
+        "task",
         "waiting",
         "waits",
     ],

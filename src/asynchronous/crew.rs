@@ -1,11 +1,13 @@
 //! What a worker drives: requests as futures, as many at a time as it may.
 
+use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::hash::Hash;
 use std::task::{Context, Poll};
 
 use crate::asynchronous::request::{Done, Processed};
 use crate::asynchronous::slots::Slots;
+use crate::current;
 use crate::job::Job;
 use crate::jobs::Jobs;
 
@@ -30,6 +32,8 @@ where
         begin,
         slots: Slots::new(),
         is_leaving: false,
+        rests: false,
+        stand_in: None,
     };
     poll_fn(move |cx| crew.poll(cx))
 }
@@ -45,6 +49,10 @@ where
     slots: Slots<F>,
     /// Whether it takes no more jobs.
     is_leaving: bool,
+    /// Whether it takes none at the moment: it is a spare worker that is not needed.
+    rests: bool,
+    /// A spare worker for those that it does not take, where what it has waits for others.
+    stand_in: StandIn,
 }
 
 impl<R, T, B, F> Crew<'_, R, T, B, F>
@@ -60,6 +68,7 @@ where
             return Poll::Ready(());
         }
         let mut budget = BUDGET;
+        self.rests = false;
         loop {
             while let Poll::Ready(done) = self.slots.poll_next(cx, &mut budget) {
                 settle(self.jobs, done);
@@ -73,15 +82,18 @@ where
             }
             budget -= 1;
         }
-        if self.is_leaving && self.slots.len() == 0 {
+        if (self.is_leaving || self.rests) && self.slots.is_empty() {
             return Poll::Ready(());
+        }
+        if self.is_leaving && self.slots.waiting() > 0 {
+            stand_in(&mut self.stand_in);
         }
         Poll::Pending
     }
 
     /// Takes a job and begins it, if there is one, and it may.
     fn take(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.is_leaving || self.slots.len() >= self.concurrency {
+        if self.is_leaving || self.slots.working() >= self.concurrency {
             return false;
         }
         match self.jobs.poll_next(cx) {
@@ -93,11 +105,25 @@ where
                 true
             }
             Poll::Ready(None) => {
-                self.is_leaving = true;
+                self.is_leaving = self.jobs.must_return();
+                self.rests = !self.is_leaving;
                 false
             }
             Poll::Pending => false,
         }
+    }
+}
+
+/// Who takes jobs while a worker takes none.
+pub(super) type StandIn = Option<Box<dyn Any>>;
+
+/// Has a spare worker take the jobs that this one does not, for as long as it has tasks that may wait for these: as for a
+/// thread that waits. Where there is none to be had, it asks again when it is polled next.
+pub(super) fn stand_in(stand_in: &mut StandIn) {
+    if stand_in.is_none()
+        && let Some((_, reserve)) = current::worker()
+    {
+        *stand_in = reserve.stand_in();
     }
 }
 

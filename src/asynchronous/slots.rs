@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use crate::panic::catch;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
+use crate::task::Task;
 use crate::wakers::wake_all;
 
 /// A set of futures, and which of them have been woken.
@@ -19,10 +20,15 @@ pub(super) struct Slots<F> {
     woken: Arc<Mutex<Woken>>,
     /// Those that have been taken out of `woken`, and not been polled; the next one last.
     due: Vec<u32>,
+    /// How many wait for requests of this crate.
+    waiting: usize,
 }
 
 struct Slot<F> {
     future: Pin<Box<Option<F>>>,
+    task: Task,
+    /// Whether it is among those that wait.
+    waits: bool,
     alarm: Arc<Alarm>,
     /// Of the alarm.
     waker: Waker,
@@ -70,12 +76,23 @@ impl<F: Future> Slots<F> {
             free: Vec::new(),
             woken: Arc::default(),
             due: Vec::new(),
+            waiting: 0,
         }
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.len() == self.free.len()
+    }
+
+    /// How many there are that do not wait for requests of this crate.
+    pub(super) fn working(&self) -> usize {
+        self.slots.len() - self.free.len() - self.waiting
+    }
+
+    /// How many do.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
     }
 
     /// Puts a future in, and polls it at once.
@@ -136,9 +153,15 @@ impl<F: Future> Slots<F> {
         slot.alarm.is_woken.swap(false, Ordering::AcqRel);
         let mut cx = Context::from_waker(&slot.waker);
         // One that was there before may have been woken for nothing.
-        let Poll::Ready(output) = slot.future.as_mut().as_pin_mut()?.poll(&mut cx) else {
+        let future = slot.future.as_mut().as_pin_mut()?;
+        let polled = slot.task.poll(|| future.poll(&mut cx));
+        self.waiting -= usize::from(slot.waits);
+        let Poll::Ready(output) = polled else {
+            slot.waits = slot.task.waits();
+            self.waiting += usize::from(slot.waits);
             return None;
         };
+        slot.waits = false;
         slot.future.set(None);
         self.free.push(index);
         Some(output)
@@ -149,9 +172,11 @@ impl<F: Future> Slots<F> {
         for slot in &mut self.slots {
             if slot.future.is_some() {
                 let _ = catch(|| slot.future.set(None));
+                slot.waits = false;
                 self.free.push(slot.alarm.index);
             }
         }
+        self.waiting = 0;
     }
 }
 
@@ -165,6 +190,8 @@ impl<F> Slot<F> {
         let waker = Waker::from(Arc::clone(&alarm));
         Self {
             future: Box::pin(None),
+            task: Task::default(),
+            waits: false,
             alarm,
             waker,
         }

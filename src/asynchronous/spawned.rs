@@ -7,12 +7,15 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::asynchronous::AsyncProcessor;
+use crate::asynchronous::crew::stand_in;
 use crate::asynchronous::request::{Dropped, Processed, Request};
 use crate::blocking::block_on;
 use crate::current::{Borrowed, Reserve};
 use crate::jobs::Jobs;
 use crate::record::WorkerRecord;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
+use crate::task;
 use crate::waits::Named;
 use crate::wakers::wake_all;
 
@@ -35,10 +38,13 @@ impl<A: AsyncProcessor> Task<A> {
             permit,
         } = self;
         let (job, processed) = {
+            let task = task::Task::default();
             let mut process = pin!(request.process(&processor));
             poll_fn(|cx| {
                 let _inside = inside.as_ref().map(Borrowed::enter);
-                process.as_mut().poll(cx)
+                let polled = task.poll(|| process.as_mut().poll(cx));
+                permit.note(polled.is_pending() && task.waits());
+                polled
             })
             .await
         };
@@ -69,24 +75,47 @@ pub(super) struct Spawned<A> {
     out: Arc<Mutex<Out>>,
 }
 
-/// How many are out, and who waits for one to come back.
+/// How many are out, and who waits for that to change.
 #[derive(Default)]
 struct Out {
     count: usize,
+    /// How many of them wait for requests of this crate.
+    waiting: usize,
     worker: Option<Waker>,
 }
 
 /// One that is out.
-struct Permit(Arc<Mutex<Out>>);
+struct Permit {
+    out: Arc<Mutex<Out>>,
+    /// Whether it is among those that wait. Written by whoever polls the task.
+    waits: AtomicBool,
+}
 
-impl Drop for Permit {
-    fn drop(&mut self) {
-        let mut out = self.0.lock();
-        out.count -= 1;
+impl Permit {
+    /// Whether the task waits for requests of this crate.
+    fn note(&self, waits: bool) {
+        // ORDERING: relaxed; a task is polled by one thread at a time, and the runtime orders them.
+        if self.waits.swap(waits, Ordering::Relaxed) != waits {
+            self.change(|out| {
+                out.waiting = out.waiting.wrapping_add_signed(if waits { 1 } else { -1 });
+            });
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Out)) {
+        let mut out = self.out.lock();
+        change(&mut out);
         let woken = out.worker.take();
         // LOCK: released before anybody is woken.
         drop(out);
         wake_all(woken);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.note(false);
+        self.change(|out| out.count -= 1);
     }
 }
 
@@ -105,12 +134,14 @@ impl<A: AsyncProcessor> Spawned<A> {
     pub(super) fn hand_out(&self, jobs: &mut Jobs<A::Request, A::Output>, spawn: &dyn Fn(Task<A>)) {
         let inside = Borrowed::of_this_thread(Arc::new(Refusing));
         let mut is_leaving = false;
+        let mut standing_in = None;
         block_on(|waker| {
             let mut cx = Context::from_waker(waker);
             if jobs.poll_given_up(&mut cx).is_ready() {
                 return Some(());
             }
-            while !is_leaving && self.has_room(waker) {
+            let mut rests = false;
+            while !is_leaving && !rests && self.has_room(waker) {
                 match jobs.poll_next(&mut cx) {
                     Poll::Ready(Some(job)) => {
                         let dropped = self.dropped;
@@ -121,34 +152,48 @@ impl<A: AsyncProcessor> Spawned<A> {
                             permit: self.permit(),
                         });
                     }
-                    Poll::Ready(None) => is_leaving = true,
+                    Poll::Ready(None) => {
+                        is_leaving = jobs.must_return();
+                        // A spare worker that is not needed at the moment.
+                        rests = !is_leaving;
+                    }
                     Poll::Pending => return None,
                 }
             }
-            (is_leaving && self.is_over(waker)).then_some(())
+            if is_leaving && self.have_to_wait() {
+                stand_in(&mut standing_in);
+            }
+            ((is_leaving || rests) && self.is_over(waker)).then_some(())
         });
     }
 
     fn has_room(&self, waker: &Waker) -> bool {
-        self.ask(waker, |count| count < self.concurrency)
+        self.ask(waker, |out| out.count - out.waiting < self.concurrency)
     }
 
     fn is_over(&self, waker: &Waker) -> bool {
-        self.ask(waker, |count| count == 0)
+        self.ask(waker, |out| out.count == 0)
     }
 
-    /// Whether it is so; if not, the waker is woken when one comes back.
-    fn ask(&self, waker: &Waker, is_so: impl Fn(usize) -> bool) -> bool {
+    fn have_to_wait(&self) -> bool {
+        self.out.lock().waiting > 0
+    }
+
+    /// Whether it is so; if not, the waker is woken when that may have changed.
+    fn ask(&self, waker: &Waker, is_so: impl Fn(&Out) -> bool) -> bool {
         // The waker is this thread's, so nothing foreign is cloned or dropped here.
         let mut out = self.out.lock();
-        let is_so = is_so(out.count);
+        let is_so = is_so(&out);
         out.worker = (!is_so).then(|| waker.clone());
         is_so
     }
 
     fn permit(&self) -> Permit {
         self.out.lock().count += 1;
-        Permit(Arc::clone(&self.out))
+        Permit {
+            out: Arc::clone(&self.out),
+            waits: AtomicBool::new(false),
+        }
     }
 }
 

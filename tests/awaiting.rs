@@ -1,0 +1,158 @@
+//! Requests that await other requests of their own service.
+
+#![cfg(feature = "tokio")]
+
+#[path = "support/futures.rs"]
+mod numbers;
+mod support;
+
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+
+use numbers::{Function, Numbers, PLACES, Place, placed};
+use parallel_workers::{Async, AsyncProcessor, Context, Handle, ProcessorService};
+use support::Gate;
+
+/// One worker whose requests from 10 on await the one below, and others nothing.
+fn stairs(place: Place, concurrency: usize) -> (ProcessorService<Async<Numbers>>, Gate) {
+    let gate = Gate::new();
+    let (inner, own) = (gate.clone(), Arc::<OnceLock<Handle<_>>>::default());
+    let handle = Arc::clone(&own);
+    let service = ProcessorService::start(1, move || {
+        let (gate, own) = (inner.clone(), Arc::clone(&handle));
+        let function: Function = Rc::new(move |number, _| {
+            let (passing, own) = (gate.passing(), Arc::clone(&own));
+            Box::pin(async move {
+                passing.await;
+                if number < 10 {
+                    return number;
+                }
+                own.wait().queue_request(number - 1).await.unwrap() + 1
+            })
+        });
+        placed(
+            place,
+            Async::new(Numbers(function)).concurrency(concurrency),
+        )
+    });
+    let service = service.unwrap();
+    assert!(own.set(service.handle()).is_ok());
+    (service, gate)
+}
+
+#[test]
+fn futures_that_await_others_leave_these_a_place() {
+    support::limit_time();
+    for place in PLACES {
+        let (service, gate) = stairs(place, 1);
+        gate.open();
+        assert_eq!(service.queue_request(100).wait(), Ok(&100), "{place:?}");
+        // All of them, and they do not count any more.
+        let promises = service.queue_requests(200..220);
+        assert!(
+            promises
+                .select()
+                .all(|promise| promise.wait() == Ok(promise.request()))
+        );
+    }
+}
+
+#[test]
+fn a_worker_that_takes_no_more_has_another_do_what_it_awaits() {
+    support::limit_time();
+    for place in PLACES {
+        // A broadcast, a removal and a stop each wait for what has begun; that waits for what has not.
+        for what in 0..3 {
+            let (service, gate) = stairs(place, 4);
+            let promise = service.queue_request(20);
+            gate.wait_for(1);
+            std::thread::scope(|scope| {
+                let asked = scope.spawn(|| match what {
+                    0 => _ = service.broadcast(|_| ()).wait(),
+                    1 => assert!(
+                        service
+                            .workers()
+                            .iter()
+                            .all(|one| service.worker(one.id).unwrap().remove())
+                    ),
+                    _ => service.stop(),
+                });
+                gate.open();
+                assert_eq!(promise.wait(), Ok(&20), "{place:?}");
+                asked.join().unwrap();
+            });
+        }
+    }
+}
+
+#[test]
+fn a_spare_worker_of_futures_goes_when_it_is_not_needed() {
+    let threads = || {
+        let all = std::fs::read_dir("/proc/self/task").unwrap();
+        let names =
+            all.filter_map(|one| std::fs::read_to_string(one.ok()?.path().join("comm")).ok());
+        names.filter(|name| name.starts_with("going-spare")).count()
+    };
+    let own: Arc<OnceLock<Handle<Async<Numbers>>>> = Arc::default();
+    let handle = Arc::clone(&own);
+    let builder = ProcessorService::builder().workers(1).name("going");
+    let service = builder.start(move || {
+        let own = Arc::clone(&handle);
+        let function: Function = Rc::new(move |number, _| {
+            let own = Arc::clone(&own);
+            Box::pin(async move {
+                if number > 0 {
+                    own.wait().queue_request(number - 1).wait().unwrap();
+                }
+                number
+            })
+        });
+        Async::new(Numbers(function))
+    });
+    let service = service.unwrap();
+    assert!(own.set(service.handle()).is_ok());
+    assert_eq!(service.queue_request(3).wait(), Ok(&3));
+    assert!(threads() > 0);
+    while threads() > 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(
+        service.queue_request(3).wait(),
+        Ok(&3),
+        "others come when they are needed"
+    );
+}
+
+/// The same as tasks that smol runs.
+struct Stairs(Arc<OnceLock<Handle<Async<Stairs>>>>);
+
+impl AsyncProcessor for Stairs {
+    type Request = u32;
+    type Output = u32;
+
+    async fn process(&self, number: &u32, _: &Context<'_>) -> u32 {
+        if *number == 0 {
+            return 0;
+        }
+        self.0.wait().queue_request(number - 1).await.unwrap() + 1
+    }
+}
+
+#[test]
+fn tasks_that_await_others_leave_these_a_place() {
+    support::limit_time();
+    let own: Arc<OnceLock<Handle<Async<Stairs>>>> = Arc::default();
+    let handle = Arc::clone(&own);
+    let service = ProcessorService::start(1, move || {
+        Async::new(Stairs(Arc::clone(&handle)))
+            .concurrency(1)
+            .spawned_by(|task| smol::spawn(task.run()).detach())
+    });
+    let service = service.unwrap();
+    assert!(own.set(service.handle()).is_ok());
+    assert_eq!(service.queue_request(100).wait(), Ok(&100));
+    // A stop finishes what has begun, with all that it awaits.
+    let promise = service.queue_request(200);
+    service.stop();
+    assert_eq!(promise.try_result(), Some(Ok(&200)));
+}
