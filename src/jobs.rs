@@ -44,6 +44,9 @@ where
     is_closed: bool,
     /// Whether a task of its own may be among the queue's sleepers.
     is_asleep: bool,
+    /// Whether it may be among those that take nothing but their own.
+    #[cfg(feature = "async")]
+    takes_own: bool,
     /// What this worker has ended and not taken out of the in-flight table; nothing, while it waits.
     departures: Departures<Entry<R, T>>,
 }
@@ -77,6 +80,8 @@ where
             must_finish: false,
             is_closed: false,
             is_asleep: false,
+            #[cfg(feature = "async")]
+            takes_own: false,
             departures,
         }
     }
@@ -218,6 +223,20 @@ where
         Poll::Ready(())
     }
 
+    /// The next job that was assigned to this worker, though it is to return: what it has may wait for that, and nobody
+    /// else may do it.
+    #[cfg(feature = "async")]
+    pub(crate) fn poll_own(&mut self, cx: &mut task::Context<'_>) -> Poll<Job<R, T>> {
+        let desk = Arc::clone(&self.desk);
+        self.takes_own = true;
+        while let Popped::Item(taken) = desk.home.queue.pop_own(&desk.record, cx.waker().clone()) {
+            if let Some(begun) = self.start(taken) {
+                return Poll::Ready(self.job(begun));
+            }
+        }
+        Poll::Pending
+    }
+
     /// Ends a job that this worker has, with an output, or with the panic that came instead.
     #[cfg(feature = "async")]
     pub(crate) fn end(&mut self, job: Job<R, T>, processed: Result<T, Panic>) {
@@ -234,6 +253,10 @@ where
     pub(crate) fn stop_waiting(&mut self) {
         let Desk { home, record } = &*self.desk;
         record.stop_listening();
+        #[cfg(feature = "async")]
+        if std::mem::take(&mut self.takes_own) {
+            home.queue.recovered(record);
+        }
         if std::mem::take(&mut self.is_asleep) {
             home.queue.stop_sleeping(record);
         }

@@ -218,6 +218,24 @@ impl<I: Assigned> Queue<I> {
         popped
     }
 
+    /// The next item that only this worker may take, for one that takes no others now. If there is none, it is woken for
+    /// one, until it says that it is itself [again](Self::recovered).
+    #[cfg(feature = "async")]
+    pub(crate) fn pop_own(&self, worker: &WorkerRecord, waker: Waker) -> Popped<I> {
+        let mut state = self.state.lock();
+        let unused = state.sleepers.add_broken(worker.id, false, waker);
+        state.note_calls();
+        let popped = if state.is_paused() {
+            Popped::Nothing
+        } else {
+            state.hand(worker, |lanes| lanes.pop_own(worker.id))
+        };
+        self.note_more(&state);
+        drop(state);
+        drop(unused);
+        popped
+    }
+
     /// The worker has a processor again.
     pub(crate) fn recovered(&self, worker: &WorkerRecord) {
         let mut state = self.state.lock();

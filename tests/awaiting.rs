@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
 use numbers::{Function, Numbers, PLACES, Place, placed};
-use parallel_workers::{Async, AsyncProcessor, Context, Handle, ProcessorService};
+use parallel_workers::{Async, AsyncProcessor, Context, Failure, Handle, ProcessorService};
 use support::Gate;
 
 /// One worker whose requests from 10 on await the one below, and others nothing.
@@ -83,6 +83,46 @@ fn a_worker_that_takes_no_more_has_another_do_what_it_awaits() {
             });
         }
     }
+}
+
+#[test]
+fn a_worker_that_takes_no_more_does_what_only_it_may() {
+    support::limit_time();
+    for place in PLACES {
+        let (service, gate) = stairs(place, 1);
+        let promise = service.queue_request(10);
+        gate.wait_for(1);
+        // Assigned to the one worker, awaited by what it has, and after that comes the broadcast.
+        let worker = service.worker_named("worker-0").unwrap();
+        let assigned = worker.assign(9);
+        let broadcast = service.broadcast(|_| ());
+        gate.open();
+        assert_eq!(promise.wait(), Ok(&10), "{place:?}");
+        assert_eq!(assigned.worker(), Some(worker.id()));
+        assert_eq!(broadcast.wait()[0].1, Ok(&()));
+    }
+}
+
+#[test]
+fn awaiting_an_own_answer_to_a_broadcast_is_refused() {
+    support::limit_time();
+    let own: Arc<OnceLock<Arc<ProcessorService<Async<Numbers>>>>> = Arc::default();
+    let handle = Arc::clone(&own);
+    let service = ProcessorService::start(1, move || {
+        let own = Arc::clone(&handle);
+        let function: Function = Rc::new(move |number, _| {
+            let broadcast = own.wait().broadcast(|_| ());
+            Box::pin(async move {
+                let answer = (&broadcast[0]).await.cloned();
+                number + u32::from(answer == Err(Failure::WouldDeadlock))
+            })
+        });
+        Async::new(Numbers(function))
+    });
+    let service = Arc::new(service.unwrap());
+    assert!(own.set(Arc::clone(&service)).is_ok());
+    assert_eq!(service.queue_request(1).wait(), Ok(&2));
+    service.stop();
 }
 
 #[test]

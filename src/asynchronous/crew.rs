@@ -93,23 +93,44 @@ where
 
     /// Takes a job and begins it, if there is one, and it may.
     fn take(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.is_leaving || self.slots.working() >= self.concurrency {
+        if self.slots.working() >= self.concurrency {
             return false;
+        }
+        if self.is_leaving {
+            return self.take_own(cx);
         }
         match self.jobs.poll_next(cx) {
             Poll::Ready(Some(job)) => {
-                let future = (self.begin)(job);
-                if let Some(done) = self.slots.begin(future) {
-                    settle(self.jobs, done);
-                }
+                self.begin(job);
                 true
             }
             Poll::Ready(None) => {
                 self.is_leaving = self.jobs.must_return();
                 self.rests = !self.is_leaving;
-                false
+                self.is_leaving && self.take_own(cx)
             }
             Poll::Pending => false,
+        }
+    }
+
+    /// The same of what was assigned to this worker, where what it has may wait for that.
+    fn take_own(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.slots.waiting() == 0 {
+            return false;
+        }
+        match self.jobs.poll_own(cx) {
+            Poll::Ready(job) => {
+                self.begin(job);
+                true
+            }
+            Poll::Pending => false,
+        }
+    }
+
+    fn begin(&mut self, job: Job<R, T>) {
+        let future = (self.begin)(job);
+        if let Some(done) = self.slots.begin(future) {
+            settle(self.jobs, done);
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::asynchronous::crew::stand_in;
 use crate::asynchronous::request::{Dropped, Processed, Request};
 use crate::blocking::block_on;
 use crate::current::{Borrowed, Reserve};
+use crate::job::Job;
 use crate::jobs::Jobs;
 use crate::record::WorkerRecord;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -143,15 +144,7 @@ impl<A: AsyncProcessor> Spawned<A> {
             let mut rests = false;
             while !is_leaving && !rests && self.has_room(waker) {
                 match jobs.poll_next(&mut cx) {
-                    Poll::Ready(Some(job)) => {
-                        let dropped = self.dropped;
-                        spawn(Task {
-                            processor: Arc::clone(&self.processor),
-                            request: Request { job, dropped },
-                            inside: inside.clone(),
-                            permit: self.permit(),
-                        });
-                    }
+                    Poll::Ready(Some(job)) => spawn(self.task(job, inside.clone())),
                     Poll::Ready(None) => {
                         is_leaving = jobs.must_return();
                         // A spare worker that is not needed at the moment.
@@ -160,11 +153,25 @@ impl<A: AsyncProcessor> Spawned<A> {
                     Poll::Pending => return None,
                 }
             }
-            if is_leaving && self.have_to_wait() {
+            while is_leaving && self.have_to_wait() {
                 stand_in(&mut standing_in);
+                match jobs.poll_own(&mut cx) {
+                    Poll::Ready(job) => spawn(self.task(job, inside.clone())),
+                    Poll::Pending => break,
+                }
             }
             ((is_leaving || rests) && self.is_over(waker)).then_some(())
         });
+    }
+
+    fn task(&self, job: Job<A::Request, A::Output>, inside: Option<Borrowed>) -> Task<A> {
+        let dropped = self.dropped;
+        Task {
+            processor: Arc::clone(&self.processor),
+            request: Request { job, dropped },
+            inside,
+            permit: self.permit(),
+        }
     }
 
     fn has_room(&self, waker: &Waker) -> bool {
