@@ -1,10 +1,10 @@
 //! Storms: three workers and four callers who do everything there is to do, in very many orders.
 //!
 //! ```sh
-//! RUSTFLAGS='--cfg parallel_workers_sync="shuttle"' cargo test --release --target-dir target/shuttle --test shuttle
+//! RUSTFLAGS='--cfg parallel_workers_sync="shuttle"' cargo test --release --features async --target-dir target/shuttle --test shuttle
 //! ```
 //!
-//! 10,000 schedules, half of them random and half by probabilistic concurrency testing (Burckhardt et al., ASPLOS
+//! With threads, and with futures: 10,000 schedules of each, half of them random and half by probabilistic concurrency testing (Burckhardt et al., ASPLOS
 //! 2010), or `SHUTTLE_SCHEDULES`. A thread that waits for ever fails the run, and the schedule is printed, for
 //! `shuttle::replay`.
 #![cfg(parallel_workers_sync = "shuttle")]
