@@ -4,9 +4,9 @@
 //! RUSTFLAGS='--cfg parallel_workers_sync="shuttle"' cargo test --release --features async --target-dir target/shuttle --test shuttle
 //! ```
 //!
-//! With threads, and with futures: 10,000 schedules of each, half of them random and half by probabilistic concurrency testing (Burckhardt et al., ASPLOS
-//! 2010), or `SHUTTLE_SCHEDULES`. A thread that waits for ever fails the run, and the schedule is printed, for
-//! `shuttle::replay`.
+//! With threads, and with futures: 10,000 schedules of each, or `SHUTTLE_SCHEDULES`, half of them random and half by
+//! probabilistic concurrency testing (Burckhardt et al., ASPLOS 2010). A thread that waits for ever fails the run, and the
+//! schedule is printed, for `shuttle::replay`.
 #![cfg(parallel_workers_sync = "shuttle")]
 
 use std::collections::BTreeSet;
