@@ -86,7 +86,7 @@ mod counted {
 #[cfg(not(feature = "async"))]
 mod uncounted {
     #[derive(Debug, Default)]
-    pub(crate) struct TaskWait;
+    pub(crate) struct TaskWait(());
 
     impl TaskWait {
         pub(crate) fn begin(&mut self) -> bool {
