@@ -62,13 +62,13 @@ impl Processor for Twice {
 
 /// The same, by futures that wake themselves, and await what they need as often as they wait for it.
 #[cfg(feature = "async")]
-struct AsyncTwice {
+struct AsyncTwice<const SPAWNED: bool> {
     runs: Runs,
-    handle: Arc<Mutex<Option<Handle<Async<AsyncTwice>>>>>,
+    handle: Own<Async<Self>>,
 }
 
 #[cfg(feature = "async")]
-impl AsyncProcessor for AsyncTwice {
+impl<const SPAWNED: bool> AsyncProcessor for AsyncTwice<SPAWNED> {
     type Request = u32;
     type Output = u32;
 
@@ -238,10 +238,17 @@ impl Backend for Twice {
 }
 
 #[cfg(feature = "async")]
-impl Backend for Async<AsyncTwice> {
+impl<const SPAWNED: bool> Backend for Async<AsyncTwice<SPAWNED>> {
     fn new(runs: Runs, handle: Own<Self>) -> Self {
         let worker = Async::new(AsyncTwice { runs, handle });
-        worker.concurrency(2).cancel_on_abort(true)
+        let worker = worker.concurrency(2).cancel_on_abort(true);
+        if !SPAWNED {
+            return worker;
+        }
+        worker.spawned_by(|task| {
+            // The smallest of runtimes.
+            thread::spawn(|| shuttle::future::block_on(task.run()));
+        })
     }
 }
 
@@ -313,11 +320,17 @@ fn every_request_of_a_storm_settles_in_adverse_orders() {
 #[cfg(feature = "async")]
 #[test]
 fn every_future_of_a_storm_settles_in_random_orders() {
-    check::<Async<AsyncTwice>>(RandomScheduler::new(schedules() / 2));
+    check::<Async<AsyncTwice<false>>>(RandomScheduler::new(schedules() / 2));
 }
 
 #[cfg(feature = "async")]
 #[test]
 fn every_future_of_a_storm_settles_in_adverse_orders() {
-    check::<Async<AsyncTwice>>(PctScheduler::new(3, schedules() / 2));
+    check::<Async<AsyncTwice<false>>>(PctScheduler::new(3, schedules() / 2));
+}
+
+#[cfg(feature = "async")]
+#[test]
+fn every_task_of_a_storm_settles() {
+    check::<Async<AsyncTwice<true>>>(RandomScheduler::new(schedules() / 2));
 }

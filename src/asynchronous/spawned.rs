@@ -130,17 +130,16 @@ impl<A: AsyncProcessor> Spawned<A> {
         }
     }
 
-    /// Hands jobs out until the worker is to hand control back, and then waits for those that are out; not, if they
-    /// were given up.
+    /// Hands jobs out until the worker is to hand control back, and then waits for those that are out.
     pub(super) fn hand_out(&self, jobs: &mut Jobs<A::Request, A::Output>, spawn: &dyn Fn(Task<A>)) {
         let inside = Borrowed::of_this_thread(Arc::new(Refusing));
         let mut is_leaving = false;
         let mut standing_in = None;
         block_on(|waker| {
             let mut cx = Context::from_waker(waker);
-            if jobs.poll_given_up(&mut cx).is_ready() {
-                return Some(());
-            }
+            // Tasks that were given up end by themselves, and are counted as this worker's until they have.
+            let is_given_up = jobs.poll_given_up(&mut cx).is_ready();
+            is_leaving |= is_given_up;
             let mut rests = false;
             while !is_leaving && !rests && self.has_room(waker) {
                 match jobs.poll_next(&mut cx) {
@@ -153,14 +152,18 @@ impl<A: AsyncProcessor> Spawned<A> {
                     Poll::Pending => return None,
                 }
             }
-            while is_leaving && self.have_to_wait() {
+            // Asked first, so that a task which begins to wait after the look below wakes this thread.
+            if (is_leaving || rests) && self.is_over(waker) {
+                return Some(());
+            }
+            while is_leaving && !is_given_up && self.have_to_wait() {
                 stand_in(&mut standing_in);
                 match jobs.poll_own(&mut cx) {
                     Poll::Ready(job) => spawn(self.task(job, inside.clone())),
                     Poll::Pending => break,
                 }
             }
-            ((is_leaving || rests) && self.is_over(waker)).then_some(())
+            None
         });
     }
 
