@@ -423,11 +423,16 @@ fn what_a_runtime_leaves_unfinished_settles() {
     let inner = gate.clone();
     let service = ProcessorService::start(1, move || {
         let (gate, begun) = (inner.clone(), Rc::new(std::cell::Cell::new(false)));
+        let alive = Alive::default();
         let has_begun = Rc::clone(&begun);
         let function: Function = Rc::new(move |number, _| {
             begun.set(true);
-            let passing = gate.passing();
+            let (passing, living) = (gate.passing(), alive.make());
             Box::pin(async move {
+                let _dropped = Dropped {
+                    _living: living,
+                    panics: number == 1,
+                };
                 passing.await;
                 number
             })
@@ -449,4 +454,9 @@ fn what_a_runtime_leaves_unfinished_settles() {
     assert_eq!(service.queue_request(1).wait(), Err(Failure::WorkerLost));
     gate.open();
     assert_eq!(service.queue_request(2).wait(), Ok(&2));
+    assert_eq!(
+        service.workers()[0].respawns,
+        0,
+        "a drop that panics harms nobody"
+    );
 }

@@ -7,7 +7,7 @@ mod numbers;
 mod support;
 
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use numbers::{Function, Numbers, PLACES, Place, placed};
 use parallel_workers::{Async, AsyncProcessor, Context, Failure, Handle, ProcessorService};
@@ -106,12 +106,13 @@ fn a_worker_that_takes_no_more_does_what_only_it_may() {
 #[test]
 fn awaiting_an_own_answer_to_a_broadcast_is_refused() {
     support::limit_time();
-    let own: Arc<OnceLock<Arc<ProcessorService<Async<Numbers>>>>> = Arc::default();
+    let own: Arc<OnceLock<Weak<ProcessorService<Async<Numbers>>>>> = Arc::default();
     let handle = Arc::clone(&own);
     let service = ProcessorService::start(1, move || {
         let own = Arc::clone(&handle);
         let function: Function = Rc::new(move |number, _| {
-            let broadcast = own.wait().broadcast(|_| ());
+            let service = own.wait().upgrade().unwrap();
+            let broadcast = service.broadcast(|_| ());
             Box::pin(async move {
                 let answer = (&broadcast[0]).await.cloned();
                 number + u32::from(answer == Err(Failure::WouldDeadlock))
@@ -120,7 +121,7 @@ fn awaiting_an_own_answer_to_a_broadcast_is_refused() {
         Async::new(Numbers(function))
     });
     let service = Arc::new(service.unwrap());
-    assert!(own.set(Arc::clone(&service)).is_ok());
+    assert!(own.set(Arc::downgrade(&service)).is_ok());
     assert_eq!(service.queue_request(1).wait(), Ok(&2));
     service.stop();
 }

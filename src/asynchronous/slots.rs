@@ -166,7 +166,9 @@ impl<F: Future> Slots<F> {
         self.free.push(index);
         Some(output)
     }
+}
 
+impl<F> Slots<F> {
     /// Drops them all, whatever their drops do.
     pub(super) fn clear(&mut self) {
         for slot in &mut self.slots {
@@ -177,6 +179,13 @@ impl<F: Future> Slots<F> {
             }
         }
         self.waiting = 0;
+    }
+}
+
+/// A panic in the drop of one of them harms nobody else.
+impl<F> Drop for Slots<F> {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
