@@ -6,7 +6,7 @@ use std::panic::panic_any;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
-use parallel_workers::{Context, Failure, Jobs, Processor, ProcessorService, processor_fn};
+use parallel_workers::{Context, Failure, Jobs, Processor, ProcessorService, Share, processor_fn};
 use support::Gate;
 
 /// What a request asks of its processor.
@@ -355,4 +355,39 @@ fn a_service_used_by_a_thread_local_as_a_worker_ends_neither_hangs_nor_panics() 
     service.queue_request(1).wait().unwrap();
     service.stop();
     assert_eq!(receiver.recv(), Ok(Err(Failure::Stopped)));
+}
+
+/// Fails for 1, and stands at a gate for 2.
+struct FailsForOne(Gate);
+
+impl Processor for FailsForOne {
+    type Request = u32;
+    type Output = Result<u32, ()>;
+
+    fn process(&mut self, number: &u32, _: &Context<'_>) -> Result<u32, ()> {
+        if *number == 2 {
+            self.0.pass();
+        }
+        (*number != 1).then_some(*number).ok_or(())
+    }
+
+    fn is_failure(output: &Result<u32, ()>) -> bool {
+        output.is_err()
+    }
+}
+
+#[test]
+fn a_failure_is_not_shared_on_while_its_worker_goes_on_to_the_next_request() {
+    let gate = Gate::new();
+    let inner = gate.clone();
+    let builder = ProcessorService::builder().workers(1).paused(true);
+    let builder = builder.share(Share::WhileHeld);
+    let service = builder.start(move || FailsForOne(inner.clone())).unwrap();
+    let (failed, next) = (service.queue_request(1), service.queue_request(2));
+    service.resume();
+    gate.wait_for(1);
+    assert_eq!(failed.try_result(), Some(Ok(&Err(()))));
+    assert!(service.queue_request(1) != failed, "it is run again");
+    gate.open();
+    assert_eq!(next.wait(), Ok(&Ok(2)));
 }
