@@ -382,7 +382,10 @@ fn timers_of_a_runtime_of_one_thread_work_while_it_runs() {
     let service = ProcessorService::start(1, move || {
         let function: Function = Rc::new(|number, _| {
             Box::pin(async move {
-                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                // Only a timer ends this.
+                let endless = std::future::pending::<()>();
+                let timed = tokio::time::timeout(std::time::Duration::from_millis(1), endless);
+                assert!(timed.await.is_err());
                 tokio::spawn(async move { number }).await.unwrap()
             })
         });
