@@ -1,6 +1,6 @@
 //! Processors that await: one worker drives many requests at a time.
 
-mod crew;
+mod driver;
 mod request;
 mod slots;
 mod spawned;
@@ -18,7 +18,7 @@ use crate::jobs::Jobs;
 use crate::processor::Processor;
 use crate::sync::Arc;
 
-use crew::crew;
+use driver::drive;
 use request::{Dropped, Request};
 use spawned::Spawned;
 pub use spawned::Task;
@@ -273,13 +273,13 @@ impl<A: AsyncProcessor> Processor for Async<A> {
         let begin = |job| Request { job, dropped }.process(&**processor);
         match &mut self.runtime {
             Runtime::OwnThread => {
-                let mut work = pin!(crew(jobs, self.concurrency, begin));
+                let mut work = pin!(drive(jobs, self.concurrency, begin));
                 block_on(|waker| {
                     let polled = work.as_mut().poll(&mut task::Context::from_waker(waker));
                     polled.is_ready().then_some(())
                 });
             }
-            Runtime::Inside(block_on) => block_on(pin!(crew(jobs, self.concurrency, begin))),
+            Runtime::Inside(block_on) => block_on(pin!(drive(jobs, self.concurrency, begin))),
             Runtime::SpawnedBy(spawn) => {
                 Spawned::new(Arc::clone(processor), spawned, self.concurrency)
                     .hand_out(jobs, &**spawn);

@@ -143,28 +143,32 @@ where
         request: R,
         terms: Terms,
     ) -> Result<Ticketed<R, T>, QueueError<R>> {
-        let (mut request, hash) = self.knock(request)?;
+        if self.refuses() {
+            return Err(QueueError::Stopped(request));
+        }
+        let mut request = request;
+        let hash = self.hash_of(&request);
         let mut place = Place::new(self.room.as_deref());
         let mut caller = Some(caller);
         loop {
-            match self.enter(request, hash, terms, &mut caller, &mut place) {
+            match self.admit(request, hash, terms, &mut caller, &mut place) {
                 Ok(queued) => return queued,
                 Err(back) => request = place.wait(self.id, terms.patience, back)?,
             }
         }
     }
 
-    /// Whether a request may come at all, and its hash.
-    pub(crate) fn knock(&self, request: R) -> Result<(R, KeyHash), QueueError<R>> {
-        if !self.queue.is_open() && (!current::is_inside(self.id) || self.queue.is_closed()) {
-            return Err(QueueError::Stopped(request));
-        }
-        let hash = KeyHash::of(self.hasher.hash_one(&request));
-        Ok((request, hash))
+    /// Whether a request of the calling thread's is not to come in. A hint where it is not so: the queue decides.
+    pub(crate) fn refuses(&self) -> bool {
+        !self.queue.is_open() && (!current::is_inside(self.id) || self.queue.is_closed())
+    }
+
+    pub(crate) fn hash_of(&self, request: &R) -> KeyHash {
+        KeyHash::of(self.hasher.hash_one(request))
     }
 
     /// Queues a request, or joins it to an equal one. It comes back if there is no room for it.
-    pub(crate) fn enter<S: Into<Option<Subscriber>>>(
+    pub(crate) fn admit<S: Into<Option<Subscriber>>>(
         self: &Arc<Self>,
         request: R,
         hash: KeyHash,
@@ -172,7 +176,20 @@ where
         caller: &mut Option<Caller<S>>,
         place: &mut Place<impl Deref<Target = Room>>,
     ) -> Result<Result<Ticketed<R, T>, QueueError<R>>, R> {
-        Ok(match self.admit(request, hash, terms, caller, place) {
+        let admission = self.in_flight.join_or_lead(
+            hash,
+            request,
+            |entry, request| {
+                terms.is_shared && entry.run.reading().is_listed() && entry.run.request() == request
+            },
+            |found| self.join(found),
+            |request| match caller.take_if(|_| place.try_take()) {
+                Some(caller) => Ok(self.entry(request, hash, terms, caller)),
+                None => Err(request),
+            },
+            |running, mine| self.parked.park(running, Arc::clone(mine)),
+        );
+        Ok(match admission {
             Admission::Joined(ticketed, duplicate) => {
                 self.joined(&ticketed.0, caller.take());
                 // A panic in its `Drop` would lose the ticket.
@@ -200,29 +217,6 @@ where
         let told = entry.run.close();
         debug_assert!(matches!(told, Told::Nobody), "nobody else has seen it");
         (entry, Ticket::FIRST)
-    }
-
-    fn admit<S: Into<Option<Subscriber>>>(
-        self: &Arc<Self>,
-        request: R,
-        hash: KeyHash,
-        terms: Terms,
-        caller: &mut Option<Caller<S>>,
-        place: &mut Place<impl Deref<Target = Room>>,
-    ) -> Admission<Entry<R, T>, R, Ticketed<R, T>> {
-        self.in_flight.join_or_lead(
-            hash,
-            request,
-            |entry, request| {
-                terms.is_shared && entry.run.reading().is_listed() && entry.run.request() == request
-            },
-            |found| self.join(found),
-            |request| match caller.take_if(|_| place.try_take()) {
-                Some(caller) => Ok(self.entry(request, hash, terms, caller)),
-                None => Err(request),
-            },
-            |running, mine| self.parked.park(running, Arc::clone(mine)),
-        )
     }
 
     fn join(&self, found: Arc<Entry<R, T>>) -> Found<Entry<R, T>, Ticketed<R, T>> {
@@ -275,7 +269,12 @@ where
         // Before a worker can take it: what is counted is never too low.
         self.observer.queued();
         let now = self.observer.now();
-        match self.queue.push(Arc::clone(&entry), is_inside, now) {
+        let mut pushed = self.queue.push(Arc::clone(&entry), is_inside, now);
+        // A drain may have begun since the look above, and lets in what comes from inside.
+        if pushed.is_err() && !is_inside && current::is_inside(self.id) {
+            pushed = self.queue.push(Arc::clone(&entry), true, now);
+        }
+        match pushed {
             Ok(()) => Ok((entry, Ticket::FIRST)),
             Err(refused) => {
                 drop(refused);

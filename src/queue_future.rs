@@ -13,6 +13,7 @@ use crate::in_flight::KeyHash;
 use crate::promise::Promise;
 use crate::room::{Place, Room, Waited};
 use crate::sync::Arc;
+use crate::task::TaskWait;
 use crate::terms::Terms;
 
 /// The wait for room in a bounded queue, see
@@ -25,6 +26,8 @@ pub struct QueueRequest<R, T> {
     caller: Option<Caller<Nobody>>,
     place: Place<Arc<Room>>,
     is_waiting: bool,
+    /// Of the task that awaits this.
+    wait: TaskWait,
 }
 
 // Nothing of it is pinned.
@@ -42,6 +45,7 @@ where
             caller: Some(Caller::here()),
             place: Place::new(home.room.clone()),
             is_waiting: false,
+            wait: TaskWait::default(),
         }
     }
 
@@ -59,7 +63,13 @@ where
             }
             let (request, hash) = match self.take_request() {
                 (request, Some(hash)) => (request, hash),
-                (request, None) => self.home.knock(request)?,
+                (request, None) if self.home.refuses() => {
+                    return Poll::Ready(Err(QueueError::Stopped(request)));
+                }
+                (request, None) => {
+                    let hash = self.home.hash_of(&request);
+                    (request, hash)
+                }
             };
             let Self {
                 home,
@@ -67,7 +77,7 @@ where
                 place,
                 ..
             } = self;
-            match home.enter(request, hash, Terms::USUAL, caller, place) {
+            match home.admit(request, hash, Terms::USUAL, caller, place) {
                 Ok(queued) => return Poll::Ready(queued.map(Promise::new)),
                 Err(back) => self.request = Some((back, Some(hash))),
             }
@@ -89,7 +99,11 @@ where
     type Output = Promise<R, T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Promise<R, T>> {
-        let queued = std::task::ready!(self.poll_queue(cx));
+        let Poll::Ready(queued) = self.poll_queue(cx) else {
+            self.wait.begin();
+            return Poll::Pending;
+        };
+        self.wait.end();
         let stopped = |refused: QueueError<R>| self.home.stopped(refused.into_request());
         Poll::Ready(queued.unwrap_or_else(|refused| Promise::new(stopped(refused))))
     }

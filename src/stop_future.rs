@@ -13,6 +13,7 @@ use crate::pool::EndOfThreads;
 use crate::processor::Processor;
 use crate::service::ProcessorService;
 use crate::sync::Arc;
+use crate::task::TaskWait;
 
 /// How a service is waited for by tasks.
 impl<P: Processor> ProcessorService<P> {
@@ -54,6 +55,7 @@ impl<P: Processor> ProcessorService<P> {
             home: Arc::clone(self.home()),
             wanted: None,
             place: None,
+            wait: TaskWait::default(),
         }
     }
 }
@@ -131,6 +133,8 @@ where
     /// `None`: it has not been polled.
     wanted: Option<Idleness>,
     place: Option<u64>,
+    /// Of the task that awaits this.
+    wait: TaskWait,
 }
 
 impl<R, T> Future for WaitIdle<R, T>
@@ -153,8 +157,10 @@ where
             wanted
         });
         if home.queue.poll_idle(wanted, &mut this.place, cx.waker()) {
+            this.wait.end();
             return Poll::Ready(());
         }
+        this.wait.begin();
         Poll::Pending
     }
 }

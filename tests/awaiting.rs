@@ -197,3 +197,65 @@ fn tasks_that_await_others_leave_these_a_place() {
     service.stop();
     assert_eq!(promise.try_result(), Some(Ok(&200)));
 }
+
+#[test]
+fn a_future_that_waits_for_idleness_or_for_room_takes_no_place_either() {
+    support::limit_time();
+    let own: Arc<OnceLock<Weak<ProcessorService<Async<Numbers>>>>> = Arc::default();
+    let handle = Arc::clone(&own);
+    let gate = Gate::new();
+    let inner = gate.clone();
+    let service = ProcessorService::start(1, move || {
+        let (own, gate) = (Arc::clone(&handle), inner.clone());
+        let function: Function = Rc::new(move |number, _| {
+            let (service, passing) = (own.wait().upgrade().unwrap(), gate.passing());
+            Box::pin(async move {
+                passing.await;
+                if number == 1 {
+                    service.wait_idle_async().await;
+                }
+                number
+            })
+        });
+        Async::new(Numbers(function)).concurrency(1)
+    });
+    let service = Arc::new(service.unwrap());
+    assert!(own.set(Arc::downgrade(&service)).is_ok());
+    let waits = service.queue_request(1);
+    gate.wait_for(1);
+    let queued = service.queue_request(2);
+    gate.open();
+    assert_eq!((waits.wait(), queued.wait()), (Ok(&1), Ok(&2)));
+    service.stop();
+
+    // Another service with room for nothing more: who waits for that gives his place up meanwhile.
+    let (full, bounded) = (Gate::new(), support::Gated::new());
+    let shop = bounded.start(ProcessorService::builder().workers(1).capacity(1));
+    let running = shop.queue_request(1);
+    bounded.gate.wait_for(1);
+    let queued = shop.queue_request(2);
+    let (shop, inner) = (shop.handle(), full.clone());
+    let service = ProcessorService::start(1, move || {
+        let (shop, gate) = (shop.clone(), inner.clone());
+        let function: Function = Rc::new(move |number, _| {
+            let (shop, passing) = (shop.clone(), gate.passing());
+            Box::pin(async move {
+                passing.await;
+                if number == 1 {
+                    return shop.queue_request_async(3).await.await.unwrap();
+                }
+                number
+            })
+        });
+        Async::new(Numbers(function)).concurrency(1)
+    });
+    let service = service.unwrap();
+    full.open();
+    let waits = service.queue_request(1);
+    assert_eq!(service.queue_request(2).wait(), Ok(&2));
+    bounded.gate.open();
+    assert_eq!(
+        (running.wait(), queued.wait(), waits.wait()),
+        (Ok(&1), Ok(&2), Ok(&3))
+    );
+}

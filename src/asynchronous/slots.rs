@@ -29,13 +29,13 @@ struct Slot<F> {
     task: Task,
     /// Whether it is among those that wait.
     waits: bool,
-    alarm: Arc<Alarm>,
-    /// Of the alarm.
+    origin: Arc<SlotWaker>,
+    /// Made of that.
     waker: Waker,
 }
 
-/// What a future wakes.
-struct Alarm {
+/// What a future wakes: its slot.
+struct SlotWaker {
     index: u32,
     /// Whether the slot is among the woken. Set by whoever wakes, and cleared before the future is polled.
     is_woken: AtomicBool,
@@ -49,7 +49,7 @@ struct Woken {
     poller: Option<Waker>,
 }
 
-impl Wake for Alarm {
+impl Wake for SlotWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -150,7 +150,7 @@ impl<F: Future> Slots<F> {
 
     fn poll_slot(&mut self, index: u32) -> Option<F::Output> {
         let slot = &mut self.slots[index as usize];
-        slot.alarm.is_woken.swap(false, Ordering::AcqRel);
+        slot.origin.is_woken.swap(false, Ordering::AcqRel);
         let mut cx = Context::from_waker(&slot.waker);
         // One that was there before may have been woken for nothing.
         let future = slot.future.as_mut().as_pin_mut()?;
@@ -175,7 +175,7 @@ impl<F> Slots<F> {
             if slot.future.is_some() {
                 let _ = catch(|| slot.future.set(None));
                 slot.waits = false;
-                self.free.push(slot.alarm.index);
+                self.free.push(slot.origin.index);
             }
         }
         self.waiting = 0;
@@ -191,17 +191,17 @@ impl<F> Drop for Slots<F> {
 
 impl<F> Slot<F> {
     fn new(index: u32, woken: Arc<Mutex<Woken>>) -> Self {
-        let alarm = Arc::new(Alarm {
+        let origin = Arc::new(SlotWaker {
             index,
             is_woken: AtomicBool::new(false),
             woken,
         });
-        let waker = Waker::from(Arc::clone(&alarm));
+        let waker = Waker::from(Arc::clone(&origin));
         Self {
             future: Box::pin(None),
             task: Task::default(),
             waits: false,
-            alarm,
+            origin,
             waker,
         }
     }

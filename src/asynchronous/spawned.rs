@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::asynchronous::AsyncProcessor;
-use crate::asynchronous::crew::stand_in;
+use crate::asynchronous::driver::stand_in;
 use crate::asynchronous::request::{Dropped, Processed, Request};
 use crate::blocking::block_on;
 use crate::current::{Borrowed, Reserve};

@@ -3,7 +3,7 @@
 use loom::thread;
 use parallel_workers::{Abort, Failure, Shutdown, State};
 
-use crate::{Started, code, every_order, set, workers};
+use crate::{NESTED, Started, code, every_order, every_order_within, set, workers};
 
 #[test]
 fn an_abort_against_the_start() {
@@ -173,6 +173,18 @@ fn a_place_in_a_full_queue_against_an_abort() {
             let second = other.join().unwrap();
             one.service.resume();
             assert_eq!(second.wait(), Ok(&4));
+        })
+    });
+}
+
+#[test]
+fn what_a_worker_queues_against_the_stop() {
+    every_order_within(2, || {
+        Started::new(workers(1)).explore(|one| {
+            let promise = one.service.queue_request(NESTED);
+            one.service.stop();
+            // What was begun is finished, with what it needs for that.
+            assert_eq!(promise.wait(), Ok(&20));
         })
     });
 }

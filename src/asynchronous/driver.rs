@@ -16,7 +16,7 @@ use crate::jobs::Jobs;
 const BUDGET: u32 = 64;
 
 /// Drives what `begin` makes of jobs, until the worker is to hand control back and has finished what it has.
-pub(super) fn crew<R, T, F>(
+pub(super) fn drive<R, T, F>(
     jobs: &mut Jobs<R, T>,
     concurrency: usize,
     begin: impl Fn(Job<R, T>) -> F,
@@ -26,7 +26,7 @@ where
     T: Send + Sync + 'static,
     F: Future<Output = Done<R, T>>,
 {
-    let mut crew = Crew {
+    let mut driver = Driver {
         jobs,
         concurrency,
         begin,
@@ -35,10 +35,10 @@ where
         rests: false,
         stand_in: None,
     };
-    poll_fn(move |cx| crew.poll(cx))
+    poll_fn(move |cx| driver.poll(cx))
 }
 
-struct Crew<'a, R, T, B, F>
+struct Driver<'a, R, T, B, F>
 where
     R: Hash + Eq + Send + Sync + 'static,
     T: Send + Sync + 'static,
@@ -55,7 +55,7 @@ where
     stand_in: StandIn,
 }
 
-impl<R, T, B, F> Crew<'_, R, T, B, F>
+impl<R, T, B, F> Driver<'_, R, T, B, F>
 where
     R: Hash + Eq + Send + Sync + 'static,
     T: Send + Sync + 'static,
