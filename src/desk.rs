@@ -6,11 +6,12 @@ use crate::context::Context;
 use crate::counters::Tally;
 use crate::dispatcher::{Dispatcher, Entry};
 use crate::ending::Notes;
-use crate::error::Failure;
+use crate::error::{Failure, Loss};
 use crate::held::HeldPlace;
 use crate::panic::{Panic, catch, discard};
 use crate::record::{Ending, WorkerRecord};
 use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
 
 /// What a worker and its jobs share.
 pub(crate) struct Desk<R, T> {
@@ -38,6 +39,17 @@ where
             subscribers: entry.run.subscribers(),
             worker: self.record.id,
             deadline: &self.home.deadline,
+        }
+    }
+
+    /// Why what its processor drops has no output.
+    pub(crate) fn loss(&self) -> Loss {
+        let Self { home, record } = self;
+        // ORDERING: SeqCst, as where these are set; here it is told to nobody but a reader.
+        match (record.is_lost(), home.is_abandoned.load(Ordering::SeqCst)) {
+            (true, _) => Loss::Killed,
+            (false, true) => Loss::Abandoned,
+            (false, false) => Loss::Dropped,
         }
     }
 

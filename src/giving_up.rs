@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::counters::Tally;
 use crate::dispatcher::{Dispatcher, Entry};
-use crate::error::Failure;
+use crate::error::{Failure, Loss};
 use crate::hand::Taken;
 use crate::in_flight::KeyHash;
 use crate::panic::discard;
@@ -58,7 +58,13 @@ where
                 let id = entry.run.worker();
                 let worker = workers.iter().find(|worker| Some(worker.id) == id);
                 let tally = Tally::WorkerLost(worker.map(Arc::as_ref));
-                self.end_running(entry, ended, Err(Failure::WorkerLost), tally, None);
+                self.end_running(
+                    entry,
+                    ended,
+                    Err(Failure::WorkerLost(Loss::Abandoned)),
+                    tally,
+                    None,
+                );
             }
         }
     }
@@ -68,7 +74,13 @@ where
         for entry in self.running_with(worker) {
             if let Some(ended) = entry.run.state_word().finish() {
                 let tally = Tally::WorkerLost(Some(worker));
-                self.end_running(entry, ended, Err(Failure::WorkerLost), tally, None);
+                self.end_running(
+                    entry,
+                    ended,
+                    Err(Failure::WorkerLost(Loss::Killed)),
+                    tally,
+                    None,
+                );
             }
         }
     }
@@ -93,15 +105,16 @@ where
         let is_its = |entry: &Entry<R, T>| {
             entry.run.worker() == Some(worker.id) && entry.run.reading().phase() == Phase::Running
         };
-        // As a rule it runs one, and has noted its hash. Only one that runs several needs a look at everything.
-        match worker.held() {
-            0 => Vec::new(),
-            1 => self
-                .in_flight
-                .find(KeyHash(worker.last_hash()), is_its)
-                .into_iter()
-                .collect(),
-            _ => self.in_flight.collect(is_its),
+        // As a rule it runs one, the one that it began last. Only one that runs several needs a look at everything.
+        let held = worker.held();
+        if held == 0 {
+            return Vec::new();
+        }
+        let hash = KeyHash(worker.last_hash());
+        let last = (held == 1).then(|| self.in_flight.find(hash, is_its));
+        match last.flatten() {
+            Some(last) => vec![last],
+            None => self.in_flight.collect(is_its),
         }
     }
 }

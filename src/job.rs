@@ -117,7 +117,7 @@ where
 {
     fn drop(&mut self) {
         if let Some(begun) = self.begun.take() {
-            let outcome = Err(Failure::WorkerLost);
+            let outcome = Err(Failure::WorkerLost(self.desk.loss()));
             self.desk.end(begun, outcome, Ending::Dropped, None);
         }
     }

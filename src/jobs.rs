@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::departures::Departures;
 use crate::desk::{Begun, Desk};
 use crate::dispatcher::Entry;
-use crate::error::Failure;
+use crate::error::{Failure, Loss};
 use crate::hand::{Hand, Taken};
 use crate::job::Job;
 use crate::pace::Pace;
@@ -413,7 +413,7 @@ where
                     return Some(begun);
                 }
                 // Given up between the two: whoever did that may have missed it.
-                let outcome = Err(Failure::WorkerLost);
+                let outcome = Err(Failure::WorkerLost(Loss::Killed));
                 self.desk.end(begun, outcome, Ending::Dropped, None);
                 return None;
             }

@@ -199,7 +199,7 @@ pub use broadcast::Broadcast;
 pub use builder::ProcessorServiceBuilder;
 pub use cancelled::Cancelled;
 pub use context::Context;
-pub use error::{Circle, FactoryError, Failure, QueueError, StartError};
+pub use error::{Circle, FactoryError, Failure, Loss, QueueError, StartError};
 pub use event::{Event, Outcome};
 pub use events::Events;
 pub use handle::{Handle, PromiseOf, PromiseSetOf};

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::error::Failure;
+use crate::error::{Failure, Loss};
 use crate::record::WorkerRecord;
 use crate::sync::Mutex;
 
@@ -37,7 +37,7 @@ impl<P> Mail<P> {
         // After the order is there: whoever sees the mark finds it. One mark too many does no harm.
         worker.set_mail(true);
         if let Some(order) = refused {
-            order.give_up(Failure::WorkerLost);
+            order.give_up(Failure::WorkerLost(Loss::Left));
         }
     }
 

@@ -10,7 +10,7 @@ use crate::beginning::Beginning;
 use crate::current::WorkerThread;
 use crate::desk::Desk;
 use crate::dispatcher::Dispatcher;
-use crate::error::{Failure, StartError};
+use crate::error::{Failure, Loss, StartError};
 use crate::mail::{Mail, Order};
 use crate::processor::Processor;
 use crate::record::WorkerRecord;
@@ -286,7 +286,7 @@ impl<P: Processor> Pool<P> {
         if let Some(thread) = thread {
             let alive = thread.alive.lock().take();
             drop(alive);
-            thread.mail.close(&Failure::WorkerLost);
+            thread.mail.close(&Failure::WorkerLost(Loss::Killed));
         }
     }
 
@@ -364,7 +364,7 @@ fn live<P: Processor>(
     mail.close(&if home.queue.is_closed() {
         Failure::Stopped
     } else {
-        Failure::WorkerLost
+        Failure::WorkerLost(Loss::Left)
     });
     leave(home, record);
     if !record.is_lost() {

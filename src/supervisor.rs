@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::blocking::block_until;
 use crate::desk::Desk;
-use crate::error::{FactoryError, Failure, StartError};
+use crate::error::{FactoryError, Failure, Loss, StartError};
 use crate::jobs::Jobs;
 use crate::mail::Mail;
 use crate::panic::{catch, discard};
@@ -155,7 +155,7 @@ impl<P: Processor> Supervisor<P> {
             }
             failures += 1;
             if failures >= BROKEN_AFTER {
-                self.mail.give_up(&Failure::WorkerLost);
+                self.mail.give_up(&Failure::WorkerLost(Loss::NoProcessor));
             }
             record.linger();
             if self.wait(backoff, failures >= BROKEN_AFTER).is_break() {
@@ -179,12 +179,12 @@ impl<P: Processor> Supervisor<P> {
                 None => return ControlFlow::Continue(()),
                 Some(Popped::Mail) => {
                     record.set_mail(false);
-                    self.mail.give_up(&Failure::WorkerLost);
+                    self.mail.give_up(&Failure::WorkerLost(Loss::NoProcessor));
                 }
                 Some(Popped::Item((entry, _))) => {
                     record.count(Ending::Dropped);
                     if entry.run.state_word().withdraw() {
-                        home.end_queued(&entry, Failure::WorkerLost);
+                        home.end_queued(&entry, Failure::WorkerLost(Loss::NoProcessor));
                     }
                     discard(entry);
                     home.queue.finished(record);

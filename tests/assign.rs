@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use parallel_workers::{
-    Abort, Context, Failure, Jobs, Processor, ProcessorService, PromiseSet, QueueError, State,
-    Worker, WorkerId, processor_fn,
+    Abort, Context, Failure, Jobs, Loss, Processor, ProcessorService, PromiseSet, QueueError,
+    State, Worker, WorkerId, processor_fn,
 };
 use support::{Gate, Gated, Gates, Number, Numbers, echo, gated, runs};
 
@@ -292,8 +292,14 @@ fn what_only_a_worker_without_a_processor_could_do_is_given_up() {
     fails.store(1, Ordering::SeqCst);
     let panicked = broken.assign(1000);
     assert!(matches!(panicked.wait(), Err(Failure::Panicked(_))));
-    assert_eq!(broken.assign(1).wait(), Err(Failure::WorkerLost));
-    assert_eq!(broken.assign(2).wait(), Err(Failure::WorkerLost));
+    assert_eq!(
+        broken.assign(1).wait(),
+        Err(Failure::WorkerLost(Loss::NoProcessor))
+    );
+    assert_eq!(
+        broken.assign(2).wait(),
+        Err(Failure::WorkerLost(Loss::NoProcessor))
+    );
     // The other one works on, for everybody.
     assert_eq!(service.queue_request(3).wait(), Ok(&()));
     fails.store(0, Ordering::SeqCst);
@@ -471,7 +477,7 @@ fn nothing_assigned_is_lost_or_run_twice_while_workers_come_go_and_die() {
         let promises = load.join().unwrap();
         let lost = promises
             .iter()
-            .filter(|promise| promise.wait() == Err(Failure::WorkerLost))
+            .filter(|promise| promise.wait() == Err(Failure::WorkerLost(Loss::Killed)))
             .count();
         let outputs = promises
             .iter()

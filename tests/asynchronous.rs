@@ -16,7 +16,7 @@ use std::thread::ThreadId;
 
 use numbers::{Function, Numbers, PLACES, Place, placed};
 use parallel_workers::{
-    Abort, Async, AsyncProcessor, Context, Failure, Handle, ProcessorService, Shutdown,
+    Abort, Async, AsyncProcessor, Context, Failure, Handle, Loss, ProcessorService, Shutdown,
     processor_fn,
 };
 use support::{Alive, Gate, Living};
@@ -152,7 +152,11 @@ fn a_killed_worker_drops_what_it_has_begun() {
         let queued = service.queue_request(4);
         service.worker_named("worker-0").unwrap().kill().unwrap();
         for promise in &begun {
-            assert_eq!(promise.wait(), Err(Failure::WorkerLost), "{place:?}");
+            assert_eq!(
+                promise.wait(),
+                Err(Failure::WorkerLost(Loss::Killed)),
+                "{place:?}"
+            );
         }
         // The heir has the one that had not begun.
         gate.wait_for(4);
@@ -174,7 +178,10 @@ fn an_abandoned_service_drops_what_it_has_begun() {
     gate.wait_for(3);
     service.shutdown(Shutdown::Abandon);
     for promise in &begun {
-        assert_eq!(promise.try_result(), Some(Err(Failure::WorkerLost)));
+        assert_eq!(
+            promise.try_result(),
+            Some(Err(Failure::WorkerLost(Loss::Abandoned)))
+        );
     }
     while alive.count() > 0 {
         std::thread::yield_now();
@@ -454,7 +461,10 @@ fn what_a_runtime_leaves_unfinished_settles() {
         })
     });
     let service = service.unwrap();
-    assert_eq!(service.queue_request(1).wait(), Err(Failure::WorkerLost));
+    assert_eq!(
+        service.queue_request(1).wait(),
+        Err(Failure::WorkerLost(Loss::Dropped))
+    );
     gate.open();
     assert_eq!(service.queue_request(2).wait(), Ok(&2));
     assert_eq!(

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::executor::block_on;
 use parallel_workers::{
-    Abort, Context, Failure, Jobs, Processor, ProcessorService, PromiseSet, WorkerId,
+    Abort, Context, Failure, Jobs, Loss, Processor, ProcessorService, PromiseSet, WorkerId,
 };
 use support::Gate;
 
@@ -164,7 +164,7 @@ fn who_ends_before_answering_settles_the_promise_all_the_same() {
     lost.kill().unwrap();
     let answers = answers.wait();
     let failed = answers.iter().find(|(id, _)| *id == lost.id()).unwrap();
-    assert_eq!(failed.1, Err(Failure::WorkerLost));
+    assert_eq!(failed.1, Err(Failure::WorkerLost(Loss::Killed)));
     assert_eq!(
         answers.iter().filter(|(_, answer)| answer.is_ok()).count(),
         1
@@ -181,7 +181,7 @@ fn who_ends_before_answering_settles_the_promise_all_the_same() {
     gate.open();
     assert!(matches!(
         early.wait()[0].1,
-        Ok(_) | Err(Failure::WorkerLost)
+        Ok(_) | Err(Failure::WorkerLost(_))
     ));
 }
 

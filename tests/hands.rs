@@ -4,7 +4,7 @@ mod support;
 
 use std::sync::{Arc, Mutex};
 
-use parallel_workers::{Abort, Failure, ProcessorService, Shutdown, processor_fn};
+use parallel_workers::{Abort, Failure, Loss, ProcessorService, Shutdown, processor_fn};
 use support::{Gate, Number, Numbers};
 
 /// Requests that are short, but for some that stand at the gate.
@@ -155,7 +155,7 @@ fn what_a_killed_worker_had_not_begun_is_done_by_its_replacement() {
     for (n, promise) in promises.iter().enumerate() {
         match promise.wait() {
             Ok(output) => assert_eq!(*output as usize, n),
-            Err(failure) => assert_eq!((failure, n), (Failure::WorkerLost, 1000)),
+            Err(failure) => assert_eq!((failure, n), (Failure::WorkerLost(Loss::Killed), 1000)),
         }
     }
     assert_eq!(stuck.begun(), (0..2000).collect::<Vec<_>>());

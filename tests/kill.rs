@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock, Weak, mpsc};
 use std::thread;
 
 use parallel_workers::{
-    Context, Failure, Jobs, Processor, ProcessorService, Share, Worker, WorkerState, processor_fn,
+    Context, Failure, Job, Jobs, Loss, Processor, ProcessorService, Share, Worker, WorkerState,
+    processor_fn,
 };
 use support::{Gate, Gated, Numbers, echo, gated, runs};
 
@@ -28,8 +29,14 @@ fn killing_a_worker_settles_its_endless_request_at_once_and_another_takes_its_pl
     endless.on_settled(move |promise| sender.send(promise.wait().copied()).unwrap());
     let lost = first(&service);
     let replacement = lost.kill().unwrap().expect("somebody takes its place");
-    assert_eq!(endless.try_result(), Some(Err(Failure::WorkerLost)));
-    assert_eq!(called_back.try_recv(), Ok(Err(Failure::WorkerLost)));
+    assert_eq!(
+        endless.try_result(),
+        Some(Err(Failure::WorkerLost(Loss::Killed)))
+    );
+    assert_eq!(
+        called_back.try_recv(),
+        Ok(Err(Failure::WorkerLost(Loss::Killed)))
+    );
     assert!(service.worker(lost.id()).is_none());
     let worker = service.worker(replacement).unwrap();
     assert_eq!((worker.name(), service.workers().len()), ("worker-0", 1));
@@ -43,7 +50,7 @@ fn killing_a_worker_settles_its_endless_request_at_once_and_another_takes_its_pl
     gated.gate.open();
     assert_eq!(waiting.wait(), Ok(&2));
     // What the lost thread gives is for nobody, and counted nowhere.
-    assert_eq!(endless.wait(), Err(Failure::WorkerLost));
+    assert_eq!(endless.wait(), Err(Failure::WorkerLost(Loss::Killed)));
     service.stop();
     let settled = service.status().settled;
     assert_eq!(
@@ -113,7 +120,7 @@ fn an_idle_a_paused_and_a_leaving_worker_can_be_killed() {
         None,
         "it was leaving, so nobody takes its place"
     );
-    assert_eq!(endless.wait(), Err(Failure::WorkerLost));
+    assert_eq!(endless.wait(), Err(Failure::WorkerLost(Loss::Killed)));
     assert_eq!(worker.kill().unwrap(), None);
     assert_eq!(service.workers().len(), 0);
     gated.gate.open();
@@ -143,7 +150,10 @@ fn a_worker_may_kill_itself() {
         Arc::new(ProcessorService::start(1, move || Suicidal(Arc::clone(&inner))).unwrap());
     assert!(own.set(Arc::downgrade(&service)).is_ok());
     for n in 0..20 {
-        assert_eq!(service.queue_request(0).wait(), Err(Failure::WorkerLost));
+        assert_eq!(
+            service.queue_request(0).wait(),
+            Err(Failure::WorkerLost(Loss::Killed))
+        );
         assert_eq!(service.queue_request(n + 1).wait(), Ok(&(n + 1)));
     }
     service.stop();
@@ -186,7 +196,7 @@ fn all_that_a_worker_holds_is_lost_with_it_and_nothing_else() {
     service.worker_named("worker-0").unwrap().kill().unwrap();
     let lost = promises
         .iter()
-        .filter(|promise| promise.try_result() == Some(Err(Failure::WorkerLost)));
+        .filter(|promise| promise.try_result() == Some(Err(Failure::WorkerLost(Loss::Killed))));
     assert_eq!(lost.count(), 10);
     gate.open();
     assert!(
@@ -213,7 +223,7 @@ fn kill_and_settle_have_exactly_one_winner() {
                         assert_eq!(n, promise.request());
                         outputs += 1;
                     }
-                    Err(Failure::WorkerLost) => lost += 1,
+                    Err(Failure::WorkerLost(_)) => lost += 1,
                     Err(failure) => panic!("{failure}"),
                 }
             }
@@ -289,4 +299,41 @@ fn a_replacement_whose_factory_fails_tries_again() {
         status.state,
         WorkerState::Idle | WorkerState::Busy
     ));
+}
+
+/// Takes two jobs, settles the second one, and lets the test keep the first.
+struct Keeper(mpsc::Sender<Job<u64, u64>>);
+
+impl Processor for Keeper {
+    type Request = u64;
+    type Output = u64;
+
+    fn process(&mut self, n: &u64, _: &Context<'_>) -> u64 {
+        *n
+    }
+
+    fn run(&mut self, jobs: &mut Jobs<u64, u64>) {
+        let (Some(first), Some(second)) = (jobs.next(), jobs.next()) else {
+            return;
+        };
+        let done = *second.request();
+        second.settle(done);
+        self.0.send(first).unwrap();
+    }
+}
+
+#[test]
+fn a_kill_settles_what_was_begun_before_something_that_has_ended() {
+    let (sender, kept) = mpsc::channel();
+    let service = ProcessorService::start(1, move || Keeper(sender.clone())).unwrap();
+    let (first, second) = (service.queue_request(1), service.queue_request(2));
+    let kept = kept.recv().unwrap();
+    assert_eq!(second.wait(), Ok(&2));
+    let worker = service.worker(service.workers()[0].id).unwrap();
+    worker.kill().unwrap();
+    assert_eq!(
+        first.try_result(),
+        Some(Err(Failure::WorkerLost(Loss::Killed)))
+    );
+    kept.settle(1);
 }

@@ -6,7 +6,9 @@ use std::panic::panic_any;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
-use parallel_workers::{Context, Failure, Jobs, Processor, ProcessorService, Share, processor_fn};
+use parallel_workers::{
+    Context, Failure, Jobs, Loss, Processor, ProcessorService, Share, processor_fn,
+};
 use support::Gate;
 
 /// What a request asks of its processor.
@@ -196,7 +198,7 @@ fn when_no_worker_can_be_made_promises_settle_and_when_one_can_they_are_served_a
     assert!(
         promises
             .iter()
-            .all(|promise| promise.wait() == Err(Failure::WorkerLost))
+            .all(|promise| promise.wait() == Err(Failure::WorkerLost(Loss::NoProcessor)))
     );
     is_broken.store(false, Ordering::SeqCst);
     // The next attempt is a backoff away.
@@ -249,7 +251,7 @@ fn a_panic_in_run_itself_settles_what_it_held_and_the_worker_goes_on() {
     let promises: Vec<_> = (0..30).map(|n| service.queue_request(n)).collect();
     for promise in &promises {
         let expected = if *promise.request() == 13 {
-            Err(Failure::WorkerLost)
+            Err(Failure::WorkerLost(Loss::Dropped))
         } else {
             Ok(promise.request())
         };

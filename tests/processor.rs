@@ -10,7 +10,8 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use parallel_workers::{
-    Context, Failure, Job, Jobs, Processor, ProcessorService, Shutdown, WorkerState, processor_fn,
+    Context, Failure, Job, Jobs, Loss, Processor, ProcessorService, Shutdown, WorkerState,
+    processor_fn,
 };
 use support::{Gate, gated};
 
@@ -94,7 +95,7 @@ fn a_job_that_is_dropped_unsettled_settles_with_worker_lost() {
     let promises = service.queue_requests(0..100);
     promises.wait_for_all_with(|promise| {
         let expected = if promise.request() % 2 == 0 {
-            Err(Failure::WorkerLost)
+            Err(Failure::WorkerLost(Loss::Dropped))
         } else {
             Ok(&1)
         };
@@ -256,7 +257,9 @@ impl Processor for Idler {
 fn a_run_that_never_takes_a_job_leaves_nobody_waiting() {
     let service = ProcessorService::start(2, || Idler).unwrap();
     let promises = service.queue_requests(0..10);
-    promises.wait_for_all_with(|promise| assert_eq!(promise.wait(), Err(Failure::WorkerLost)));
+    promises.wait_for_all_with(|promise| {
+        assert_eq!(promise.wait(), Err(Failure::WorkerLost(Loss::Dropped)))
+    });
     service.queue_request(1);
     service.stop();
 }

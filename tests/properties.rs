@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use model::{Came, Model, Phase, Seen, Step};
 use parallel_workers::{
-    Context, Failure, Processor, ProcessorService, Promise, PromiseSet, Share, State, WorkerId,
-    WorkerState, WorkerStatus,
+    Context, Failure, Loss, Processor, ProcessorService, Promise, PromiseSet, Share, State,
+    WorkerId, WorkerState, WorkerStatus,
 };
 use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
 use proptest::test_runner::Config;
@@ -328,7 +328,7 @@ fn check(model: &Model, seen: Seen, promise: &Promise<u32, u32>) {
             return;
         }
         Some(Phase::Output) => assert_eq!(result, Some(Ok(&request))),
-        Some(Phase::Lost) => assert_eq!(result, Some(Err(Failure::WorkerLost))),
+        Some(Phase::Lost) => assert_eq!(result, Some(Err(Failure::WorkerLost(Loss::Killed)))),
         Some(Phase::Panicked) => assert!(matches!(result, Some(Err(Failure::Panicked(_))))),
         Some(phase) => assert_eq!(
             (phase, result),

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parallel_workers::{
-    Context, Failure, Handle, Processor, ProcessorService, QueueError, Shutdown, processor_fn,
+    Context, Failure, Handle, Loss, Processor, ProcessorService, QueueError, Shutdown, processor_fn,
 };
 use support::{Gate, Gated, gated, runs};
 
@@ -100,8 +100,14 @@ fn abandoning_settles_everything_at_once_and_waits_for_nobody() {
         (report.finished, report.discarded, report.still_running),
         (0, 5, 1)
     );
-    assert_eq!(promises[0].try_result(), Some(Err(Failure::WorkerLost)));
-    assert_eq!(alone.try_recv(), Ok(Err(Failure::WorkerLost)));
+    assert_eq!(
+        promises[0].try_result(),
+        Some(Err(Failure::WorkerLost(Loss::Abandoned)))
+    );
+    assert_eq!(
+        alone.try_recv(),
+        Ok(Err(Failure::WorkerLost(Loss::Abandoned)))
+    );
     assert!(
         promises[1..]
             .iter()
@@ -120,7 +126,10 @@ fn abandoning_settles_everything_at_once_and_waits_for_nobody() {
     drop(service);
     // The lost thread ends after its request, and what it gives is for nobody.
     gated.gate.open();
-    assert_eq!(promises[0].wait(), Err(Failure::WorkerLost));
+    assert_eq!(
+        promises[0].wait(),
+        Err(Failure::WorkerLost(Loss::Abandoned))
+    );
 }
 
 #[test]
@@ -287,7 +296,7 @@ fn stopping_from_a_worker_does_not_wait_for_itself_and_is_finished_all_the_same(
         let handle = service.handle();
         drop(service);
         let expected = if n == 2 {
-            Err(Failure::WorkerLost)
+            Err(Failure::WorkerLost(Loss::Abandoned))
         } else {
             Ok(&n)
         };

@@ -158,7 +158,7 @@ impl<P: Processor<Request = u32, Output = u32>> Caller<P> {
             17 => {
                 let answers = service.broadcast(|_| 7);
                 for (_, answer) in answers.wait() {
-                    assert!(matches!(answer, Ok(7) | Err(Failure::WorkerLost)));
+                    assert!(matches!(answer, Ok(7) | Err(Failure::WorkerLost(_))));
                 }
             }
             18 => {
@@ -282,7 +282,7 @@ fn storm<P: Backend>() {
     for promise in &promises {
         match promise.try_result().expect("everything has settled") {
             Ok(output) => assert!(*output == 2 * promise.request() || *output == 0),
-            Err(Failure::Aborted | Failure::WorkerLost | Failure::Stopped) => {}
+            Err(Failure::Aborted | Failure::WorkerLost(_) | Failure::Stopped) => {}
             Err(other) => panic!("{other}"),
         }
     }

@@ -149,7 +149,7 @@ impl Caller<'_> {
             872..874 => _ = self.worker().map(|worker| worker.kill().unwrap()),
             874..880 => {
                 for (_, answer) in service.broadcast(|_| 7).wait() {
-                    assert!(matches!(answer, Ok(7) | Err(Failure::WorkerLost)));
+                    assert!(matches!(answer, Ok(7) | Err(Failure::WorkerLost(_))));
                 }
             }
             880..890 => _ = std::hint::black_box(service.status().to_string()),
@@ -179,7 +179,7 @@ fn settles_well(promise: &Promise<u64, u64>) {
         // Nested requests come to nothing where what they wait for does.
         Ok(output) => assert!(*output == 2 * promise.request() || *output == 0),
         Err(Failure::Panicked(panic)) => assert_eq!(panic.message(), "as it should"),
-        Err(Failure::Aborted | Failure::WorkerLost) => {}
+        Err(Failure::Aborted | Failure::WorkerLost(_)) => {}
         Err(other) => panic!("{other}"),
     }
 }

@@ -7,7 +7,7 @@ mod support;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use parallel_workers::{
-    Abort, Async, AsyncProcessor, Context, Failure, Handle, ProcessorService, Task,
+    Abort, Async, AsyncProcessor, Context, Failure, Handle, Loss, ProcessorService, Task,
 };
 use support::Gate;
 
@@ -28,7 +28,10 @@ impl AsyncProcessor for Passing {
 fn a_task_that_is_never_run_settles() {
     let service = ProcessorService::start(1, || Async::new(Passing(Gate::new())).spawned_by(drop));
     let service = service.unwrap();
-    assert_eq!(service.queue_request(1).wait(), Err(Failure::WorkerLost));
+    assert_eq!(
+        service.queue_request(1).wait(),
+        Err(Failure::WorkerLost(Loss::Dropped))
+    );
 }
 
 /// The tasks that a spawn function has spawned.
@@ -53,7 +56,7 @@ fn a_task_that_is_dropped_in_the_middle_settles() {
     gate.wait_for(1);
     assert!(!promise.is_settled());
     spawned.lock().unwrap().clear();
-    assert_eq!(promise.wait(), Err(Failure::WorkerLost));
+    assert_eq!(promise.wait(), Err(Failure::WorkerLost(Loss::Dropped)));
 }
 
 #[test]
@@ -64,7 +67,7 @@ fn tasks_end_when_their_worker_is_killed_or_nobody_wants_them() {
     gate.wait_for(1);
     assert_eq!(promise.abort(), Abort::Running);
     service.worker_named("worker-0").unwrap().kill().unwrap();
-    assert_eq!(promise.wait(), Err(Failure::WorkerLost));
+    assert_eq!(promise.wait(), Err(Failure::WorkerLost(Loss::Killed)));
     let task = tasks.lock().unwrap().pop().unwrap();
     smol::block_on(task);
 

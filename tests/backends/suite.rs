@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use parallel_workers::{
-    Abort, Failure, ProcessorService, ProcessorServiceBuilder, Promise, Share, Shutdown, State,
+    Abort, Failure, Loss, ProcessorService, ProcessorServiceBuilder, Promise, Share, Shutdown,
+    State,
 };
 
 use crate::Backend;
@@ -374,7 +375,7 @@ pub(crate) fn abandoning_settles_everything_at_once<B: Backend>() {
     assert!(
         running
             .iter()
-            .all(|one| one.try_result() == Some(Err(Failure::WorkerLost)))
+            .all(|one| one.try_result() == Some(Err(Failure::WorkerLost(Loss::Abandoned))))
     );
     assert_eq!(queued.try_result(), Some(Err(Failure::Stopped)));
     door.open();
@@ -389,7 +390,7 @@ pub(crate) fn a_killed_worker_settles_what_it_has_and_is_replaced<B: Backend>() 
     assert!(
         running
             .iter()
-            .all(|one| one.wait() == Err(Failure::WorkerLost))
+            .all(|one| one.wait() == Err(Failure::WorkerLost(Loss::Killed)))
     );
     assert_eq!(
         queued.wait(),

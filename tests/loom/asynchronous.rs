@@ -78,7 +78,7 @@ fn outcome(promise: &Promise<u32, u32>) -> &'static str {
         Ok(2) => "2",
         Ok(22) => "22",
         Err(Failure::Aborted) => "aborted",
-        Err(Failure::WorkerLost) => "lost",
+        Err(Failure::WorkerLost(_)) => "lost",
         other => panic!("{other:?}"),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use loom::thread;
-use parallel_workers::{Failure, Promise, State, WorkerId};
+use parallel_workers::{Failure, Loss, Promise, State, WorkerId};
 
 use crate::{GATED, NESTED, Started, Twice, every_order, every_order_within, set, workers};
 
@@ -45,7 +45,7 @@ fn a_kill_against_the_settlement() {
             assert_eq!(one.service.workers().len(), 1);
             match outcome {
                 Ok(2) => (true, promise.worker() == Some(worker.id())),
-                Err(Failure::WorkerLost) => (false, true),
+                Err(Failure::WorkerLost(_)) => (false, true),
                 other => panic!("{other:?}"),
             }
         })
@@ -63,7 +63,7 @@ fn a_kill_against_a_request_without_end() {
             worker.kill().unwrap();
             // What it had settles though it never ends.
             if endless.worker() == Some(worker.id()) {
-                assert_eq!(endless.wait(), Err(Failure::WorkerLost));
+                assert_eq!(endless.wait(), Err(Failure::WorkerLost(Loss::Killed)));
             }
             one.gate.open();
             endless.wait().is_ok()
