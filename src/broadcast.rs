@@ -166,7 +166,12 @@ where
             home,
             record: Arc::clone(&record),
         });
-        Job::new(Begun { entry, place }, desk).process(|_, _| function(processor));
+        let begun = Begun {
+            entry,
+            place,
+            line: None,
+        };
+        Job::new(begun, desk).process(|_, _| function(processor));
         !record.is_spoilt()
     }
 

@@ -8,6 +8,7 @@ use crate::state::StateWord;
 use crate::status::WorkerId;
 use crate::subscribers::Subscribers;
 use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU32, Ordering};
 
 /// What a running request may know of its circumstances.
 ///
@@ -19,6 +20,8 @@ pub struct Context<'a> {
     pub(crate) subscribers: &'a Mutex<Subscribers>,
     pub(crate) worker: WorkerId,
     pub(crate) deadline: &'a Mutex<Option<Instant>>,
+    /// How often it was begun before.
+    pub(crate) attempts: &'a AtomicU32,
 }
 
 impl<'a> Context<'a> {
@@ -27,10 +30,11 @@ impl<'a> Context<'a> {
         self.worker
     }
 
-    /// How many times processing the request has begun, this time included. A worker that is lost takes its
-    /// requests along, so on threads it is always 1.
+    /// How many times processing the request has begun, this time included: one more for each worker that was lost
+    /// with it, where it is [tried again](crate::Job::retry) then. On threads it is always 1.
     pub fn attempt(&self) -> u32 {
-        1
+        // ORDERING: relaxed; it changes while the request is in the queue, whose lock orders that.
+        self.attempts.load(Ordering::Relaxed).saturating_add(1)
     }
 
     /// Whether nobody wants the output any more: everybody who asked for it has aborted, or the run was given

@@ -10,6 +10,7 @@ use crate::error::{Failure, Loss};
 use crate::held::HeldPlace;
 use crate::panic::{Panic, catch, discard};
 use crate::record::{Ending, WorkerRecord};
+use crate::status::WorkerId;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 
@@ -25,6 +26,8 @@ pub(crate) struct Begun<R, T> {
     pub(crate) entry: Arc<Entry<R, T>>,
     /// Where the worker has noted that it holds this.
     pub(crate) place: HeldPlace,
+    /// The line of workers that it was assigned to.
+    pub(crate) line: Option<WorkerId>,
 }
 
 impl<R, T> Desk<R, T>
@@ -39,6 +42,7 @@ where
             subscribers: entry.run.subscribers(),
             worker: self.record.id,
             deadline: &self.home.deadline,
+            attempts: entry.run.attempts(),
         }
     }
 
@@ -94,10 +98,26 @@ where
         self.end(begun, Ok(output), ending, notes);
     }
 
+    /// Puts a run that was not begun after all back into the queue, where it is the next one. If nobody wants it any more, it
+    /// is aborted.
+    pub(crate) fn give_back(&self, begun: Begun<R, T>) {
+        let Self { home, record } = self;
+        // It takes up room again, before anybody can take it.
+        home.take_place_anyway();
+        if !begun.entry.run.give_back(record.id, begun.line) {
+            home.give_back_place();
+            return self.end(begun, Err(Failure::Aborted), Ending::Aborted, None);
+        }
+        record.held.release(begun.place);
+        home.put_back((begun.entry, None));
+        record.count(Ending::Dropped);
+        home.queue.finished(record);
+    }
+
     /// Ends a run.
     pub(crate) fn end(
         &self,
-        Begun { entry, place }: Begun<R, T>,
+        Begun { entry, place, .. }: Begun<R, T>,
         outcome: Result<T, Failure>,
         ending: Ending,
         notes: Notes<'_, R, T>,

@@ -366,6 +366,12 @@ where
         crate::panic::catch(|| (self.is_failure)(output)).unwrap_or(false)
     }
 
+    pub(crate) fn take_place_anyway(&self) {
+        if let Some(room) = &self.room {
+            room.take_anyway();
+        }
+    }
+
     pub(crate) fn give_back_place(&self) {
         if let Some(room) = &self.room {
             room.give_back();

@@ -49,7 +49,10 @@ where
         let workers = self.queue.seats();
         // ORDERING: SeqCst, as with a worker that is lost. Workers that drive futures drop them.
         self.is_abandoned.store(true, Ordering::SeqCst);
-        workers.iter().for_each(|worker| worker.rouse());
+        workers.iter().for_each(|worker| {
+            worker.rouse();
+            worker.tell_keeper(Loss::Abandoned);
+        });
         for entry in self.in_flight.collect(|_| true) {
             if entry.run.state_word().withdraw() {
                 self.end_queued(&entry, Failure::Stopped);

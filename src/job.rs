@@ -6,11 +6,12 @@ use std::hash::Hash;
 use crate::context::Context;
 use crate::desk::{Begun, Desk};
 use crate::dispatcher::Entry;
-use crate::error::Failure;
+use crate::error::{Failure, Loss};
 #[cfg(feature = "async")]
 use crate::panic::Panic;
 use crate::record::Ending;
 use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
 
 /// A request that a worker has begun, and that it owes an output.
 ///
@@ -79,6 +80,37 @@ where
         if let Some(begun) = self.begun.take() {
             let outcome = Err(Failure::Aborted);
             self.desk.end(begun, outcome, Ending::Aborted, None);
+        }
+    }
+
+    /// Gives the request back, for it has not been begun after all: it is the next one that a worker takes, this one or
+    /// another. If nobody wants it any more, its promise settles with [`Failure::Aborted`].
+    ///
+    /// For processors that send requests elsewhere ahead of need, and take back what was not begun there. How long it has
+    /// waited is counted anew.
+    pub fn give_back(mut self) {
+        if let Some(begun) = self.begun.take() {
+            self.desk.give_back(begun);
+        }
+    }
+
+    /// Has the request begun once more, by this worker or another, because whatever had begun it was lost: as
+    /// [`give_back`](Self::give_back), and [`Context::attempt`] is one more from now on.
+    ///
+    /// Only for requests that may be processed twice.
+    pub fn retry(self) {
+        // ORDERING: relaxed; the queue's lock hands it to the worker that takes the request.
+        let attempts = self.entry().run.attempts();
+        attempts.fetch_add(1, Ordering::Relaxed);
+        self.give_back();
+    }
+
+    /// Ends the request without an output, and says why there is none: its promise settles with
+    /// [`Failure::WorkerLost`]. A job that is dropped does the same, for [`Loss::Dropped`].
+    pub fn lose(mut self, loss: Loss) {
+        if let Some(begun) = self.begun.take() {
+            let outcome = Err(Failure::WorkerLost(loss));
+            self.desk.end(begun, outcome, Ending::Dropped, None);
         }
     }
 

@@ -10,9 +10,10 @@ use crate::context::Context;
 use crate::departures::Departures;
 use crate::desk::{Begun, Desk};
 use crate::dispatcher::Entry;
-use crate::error::{Failure, Loss};
+use crate::error::Loss;
 use crate::hand::{Hand, Taken};
 use crate::job::Job;
+use crate::lanes::Assigned;
 use crate::pace::Pace;
 #[cfg(feature = "async")]
 use crate::panic::Panic;
@@ -42,6 +43,8 @@ where
     hand: Option<OwnHand<R, T>>,
     must_finish: bool,
     is_closed: bool,
+    /// Whether its processor asked to be made anew.
+    is_renewed: bool,
     /// Whether a task of its own may be among the queue's sleepers.
     is_asleep: bool,
     /// Whether it may be among those that take nothing but their own.
@@ -79,6 +82,7 @@ where
             hand: None,
             must_finish: false,
             is_closed: false,
+            is_renewed: false,
             is_asleep: false,
             #[cfg(feature = "async")]
             takes_own: false,
@@ -223,6 +227,35 @@ where
         Poll::Ready(())
     }
 
+    /// Has `give_up` called when all that this worker has is given up, with the reason, before any of it is settled, on the
+    /// thread of whoever does that. Until `run` returns.
+    ///
+    /// For processors that send requests elsewhere: they can tell which of these had begun there, and
+    /// [give back](Job::give_back) the others. What is not ended then is settled with that reason.
+    pub fn on_given_up(&mut self, give_up: impl Fn(Loss) + Send + Sync + 'static) {
+        self.desk.record.set_keeper(Some(Arc::new(give_up)));
+    }
+
+    /// Has this worker's processor made anew by the factory when `run` returns, as after a panic.
+    ///
+    /// Where it has given no output since it was made, that is done with backoff: after 10 ms, and twice as long every
+    /// further time, up to a second.
+    pub fn renew(&mut self) {
+        self.is_renewed = true;
+        self.desk.record.spoil();
+    }
+
+    /// Names the process that does this worker's work, for [`WorkerStatus::process`](crate::WorkerStatus::process), until
+    /// `run` returns.
+    pub fn set_process(&mut self, id: u32) {
+        self.desk.record.set_process(id);
+    }
+
+    /// Whether that was asked for since `run` was called.
+    pub(crate) fn is_renewed(&self) -> bool {
+        self.is_renewed
+    }
+
     /// The next job that was assigned to this worker, though it is to return: what it has may wait for that, and nobody
     /// else may do it.
     #[cfg(feature = "async")]
@@ -253,6 +286,8 @@ where
     pub(crate) fn stop_waiting(&mut self) {
         let Desk { home, record } = &*self.desk;
         record.stop_listening();
+        record.set_keeper(None);
+        record.set_process(0);
         #[cfg(feature = "async")]
         if std::mem::take(&mut self.takes_own) {
             home.queue.recovered(record);
@@ -271,6 +306,7 @@ where
     /// `run` is about to be called.
     pub(crate) fn begin(&mut self) {
         self.must_finish = false;
+        self.is_renewed = false;
     }
 
     pub(crate) fn taken(&self) -> u64 {
@@ -406,15 +442,15 @@ where
             home.put_back((entry, came));
         } else {
             let (since, waited) = times(&self.desk, &mut self.pace, began, came);
+            let line = entry.line();
             if let Some(place) = home.start(&entry, record, since, waited) {
                 self.taken += 1;
-                let begun = Begun { entry, place };
+                let begun = Begun { entry, place, line };
                 if !record.is_lost() {
                     return Some(begun);
                 }
-                // Given up between the two: whoever did that may have missed it.
-                let outcome = Err(Failure::WorkerLost(Loss::Killed));
-                self.desk.end(begun, outcome, Ending::Dropped, None);
+                // Given up between the two: whoever did that may have missed it, and nobody has begun it.
+                self.desk.give_back(begun);
                 return None;
             }
             // It was withdrawn between the queue and here.

@@ -183,6 +183,7 @@ mod spares;
 mod state;
 mod status;
 mod task;
+mod usage;
 mod waiting;
 mod waits;
 
@@ -219,8 +220,8 @@ pub use service::ProcessorService;
 pub use share::Share;
 pub use state::{Abort, State};
 pub use status::{
-    RequestStatus, ServiceStatus, Settled, Shutdown, ShutdownReport, WorkerId, WorkerState,
-    WorkerStatus,
+    ProcessStatus, RequestStatus, ServiceStatus, Settled, Shutdown, ShutdownReport, WorkerId,
+    WorkerState, WorkerStatus,
 };
 pub use stop_future::{Stop, WaitIdle};
 pub use worker::Worker;

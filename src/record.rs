@@ -3,17 +3,21 @@
 //! A worker writes its own record and nobody else's, so keeping it costs no contention. Whoever reads it reads
 //! atomics, and stops nobody.
 
+use std::fmt;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
+use crate::error::Loss;
 use crate::figures;
 use crate::held::Held;
+use crate::panic::catch;
 use crate::spares::Spares;
-use crate::status::{RequestStatus, WorkerId, WorkerState, WorkerStatus};
+use crate::status::{ProcessStatus, RequestStatus, WorkerId, WorkerState, WorkerStatus};
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, now};
+use crate::usage;
 use crate::wakers::wake_all;
 
 /// One worker's record.
@@ -31,6 +35,21 @@ pub(crate) struct WorkerRecord {
     pub(crate) held: CachePadded<Held>,
     /// Who wants to know when what the worker has is given up: where it drives futures, its thread or task.
     listener: Mutex<Option<Waker>>,
+    keeper: Mutex<Keeper>,
+    /// The id of the process that does its work; 0: there is none.
+    process: AtomicU32,
+}
+
+/// What is called when all that a worker has is given up.
+#[derive(Default)]
+struct Keeper(Option<Arc<GiveUp>>);
+
+pub(crate) type GiveUp = dyn Fn(Loss) + Send + Sync;
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Keeper").field(&self.0.is_some()).finish()
+    }
 }
 
 /// ORDERING: relaxed, but where `held` is read or written. The figures are counts that nobody acts on.
@@ -89,6 +108,8 @@ impl WorkerRecord {
             figures: CachePadded::default(),
             held: CachePadded::default(),
             listener: Mutex::default(),
+            keeper: Mutex::default(),
+            process: AtomicU32::new(0),
         }
     }
 
@@ -287,6 +308,22 @@ impl WorkerRecord {
         drop(unused);
     }
 
+    /// Who is told that what the worker has is given up, before it is settled.
+    pub(crate) fn set_keeper(&self, keeper: Option<Arc<GiveUp>>) {
+        let unused = std::mem::replace(&mut *self.keeper.lock(), Keeper(keeper));
+        // LOCK: released above; what is dropped here is foreign.
+        drop(unused);
+    }
+
+    /// Tells that one.
+    pub(crate) fn tell_keeper(&self, loss: Loss) {
+        let keeper = self.keeper.lock().0.clone();
+        if let Some(keeper) = keeper {
+            // Foreign, and called on the thread of whoever gives the worker up. What it leaves undone is done next.
+            let _ = catch(|| keeper(loss));
+        }
+    }
+
     /// What the worker has is given up, and was said to be before this.
     pub(crate) fn rouse(&self) {
         let woken = self.listener.lock().take();
@@ -350,6 +387,20 @@ impl WorkerRecord {
             respawns: self.figures.respawns.load(Ordering::Relaxed),
             assigned,
             requests: self.requests(now),
+            process: self.process(),
+        }
+    }
+
+    /// Another process does the worker's work from now on, or, with 0, none does.
+    pub(crate) fn set_process(&self, id: u32) {
+        // ORDERING: relaxed; it is told to readers of the status only.
+        self.process.store(id, Ordering::Relaxed);
+    }
+
+    fn process(&self) -> Option<ProcessStatus> {
+        match self.process.load(Ordering::Relaxed) {
+            0 => None,
+            id => Some(usage::of_process(id)),
         }
     }
 

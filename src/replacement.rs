@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::blocking::block_until;
-use crate::error::StartError;
+use crate::error::{Loss, StartError};
 use crate::pool::{Pool, close_if_deserted, leave, no_thread};
 use crate::processor::Processor;
 use crate::queue_state::Popped;
@@ -53,6 +53,7 @@ impl<P: Processor> Pool<P> {
         self.let_go(lost.id);
         self.home.observer.worker_lost(lost);
         // Callbacks run here, so no lock is held.
+        lost.tell_keeper(Loss::Killed);
         self.home.give_up(lost);
         let replaced = match begun {
             None => Ok(None),

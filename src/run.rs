@@ -35,6 +35,8 @@ pub(crate) struct Run<R, T> {
     worker: AtomicU32,
     /// Where it stands in its lane. Written under the lock of that lane.
     position: AtomicU32,
+    /// How many workers that had begun it were lost, each before the next one began it.
+    attempts: AtomicU32,
     outcome: OnceLock<Result<T, Failure>>,
     subscribers: Mutex<Subscribers>,
 }
@@ -63,6 +65,7 @@ impl<R, T> Run<R, T> {
             state: StateWord::new(terms.is_shared),
             worker: AtomicU32::new(terms.line.map_or(NO_WORKER, |line| line.0)),
             position: AtomicU32::new(0),
+            attempts: AtomicU32::new(0),
             outcome: OnceLock::new(),
             subscribers: Mutex::new(subscribers),
         }
@@ -98,6 +101,24 @@ impl<R, T> Run<R, T> {
         // ORDERING: the step of the state word releases it to whoever sees the run running.
         self.worker.store(worker.0, Ordering::Relaxed);
         self.state.start()
+    }
+
+    /// The worker gives the run back, to the line of workers that it was taken from; false if it has been settled, or
+    /// nobody wants it.
+    pub(crate) fn give_back(&self, worker: WorkerId, line: Option<WorkerId>) -> bool {
+        // ORDERING: as in `start`.
+        let number = line.map_or(NO_WORKER, |line| line.0);
+        self.worker.store(number, Ordering::SeqCst);
+        let is_queued = self.state.give_back();
+        if !is_queued {
+            self.worker.store(worker.0, Ordering::SeqCst);
+        }
+        is_queued
+    }
+
+    /// How often it was begun before by workers that were lost.
+    pub(crate) fn attempts(&self) -> &AtomicU32 {
+        &self.attempts
     }
 
     /// The worker that began it.

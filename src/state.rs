@@ -6,6 +6,7 @@
 //! | queued | withdrawn | the last caller that leaves | nobody is left who wants it |
 //! | queued | withdrawn | a shutdown, or a worker that cannot be made | nobody will process it |
 //! | running | finishing | the job, or whoever gives its worker up | there is an outcome |
+//! | running | queued | the worker that has it | it had sent it elsewhere, and it was not begun there |
 //!
 //! Every step is one compare-and-swap on the word, so each has exactly one winner; a withdrawn or finishing run
 //! is settled by whoever made that step, and by nobody else. The votes are in the same word, so that leaving
@@ -177,6 +178,15 @@ impl StateWord {
         .is_ok()
     }
 
+    /// The run was not begun after all, and is to be taken again. False: it has been settled, or nobody wants it.
+    pub(crate) fn give_back(&self) -> bool {
+        self.step(|word| match word.phase() {
+            Phase::Running if !word.is_cancelled() => Ok(word.with_phase(Phase::Queued)),
+            _ => Err(()),
+        })
+        .is_ok()
+    }
+
     /// There is an outcome for a running run. `None`: it has been settled, as by a kill.
     pub(crate) fn finish(&self) -> Option<Reading> {
         self.step(|word| match word.phase() {
@@ -280,6 +290,20 @@ mod tests {
         assert!(word.finish().is_some_and(Reading::is_cancelled));
         assert_eq!(word.join(), Join::Over);
         assert!(word.finish().is_none());
+    }
+
+    #[test]
+    fn a_run_that_is_given_back_is_queued_again_unless_everybody_left() {
+        let word = StateWord::new(true);
+        assert!(!word.give_back());
+        assert!(word.start());
+        assert!(word.give_back());
+        assert_eq!(word.read().phase(), Phase::Queued);
+        assert!(word.start());
+        assert_eq!(word.leave(), Leave::Running);
+        assert!(!word.give_back());
+        assert!(word.finish().is_some());
+        assert!(!word.give_back());
     }
 
     #[test]

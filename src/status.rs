@@ -78,6 +78,22 @@ pub struct WorkerStatus {
     /// What it has in its hands: one request, as a rule, or none, or several where its processor takes several.
     /// Callbacks that still run count.
     pub requests: Vec<RequestStatus>,
+    /// The process that does its work, where that is not this one.
+    pub process: Option<ProcessStatus>,
+}
+
+/// The process that does a worker's work, at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct ProcessStatus {
+    /// What the operating system calls it.
+    pub id: u32,
+    /// The processor time it has had, its own and the system's on its behalf. `None` where the system does not tell.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::seconds::some"))]
+    pub cpu: Option<Duration>,
+    /// Its resident memory, in bytes. `None` where the system does not tell.
+    pub memory: Option<u64>,
 }
 
 /// A request that a worker has in its hands, at one moment.
@@ -271,6 +287,7 @@ impl fmt::Display for ServiceStatus {
             .iter()
             .map(|worker| worker.name.chars().count());
         let width = names.max().unwrap_or(0).max("name".len());
+        let has_processes = self.workers.iter().any(|worker| worker.process.is_some());
         let head = [
             "state",
             "holds",
@@ -284,6 +301,7 @@ impl fmt::Display for ServiceStatus {
             "mean",
         ];
         write_row(f, width, "id", "name", head)?;
+        write_process(f, has_processes, ["process", "cpu", "memory"])?;
         for worker in &self.workers {
             write_row(
                 f,
@@ -292,6 +310,7 @@ impl fmt::Display for ServiceStatus {
                 &worker.name,
                 worker.cells().each_ref(),
             )?;
+            write_process(f, has_processes, worker.process_cells())?;
         }
         Ok(())
     }
@@ -333,6 +352,24 @@ impl WorkerStatus {
     }
 }
 
+impl WorkerStatus {
+    /// What stands behind that in the table; dashes for what is not known.
+    fn process_cells(&self) -> [String; 3] {
+        let dash = || "-".to_owned();
+        let Some(process) = self.process else {
+            return [(); 3].map(|()| dash());
+        };
+        let mebibytes = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+        [
+            process.id.to_string(),
+            process
+                .cpu
+                .map_or_else(dash, |cpu| format!("{:.1}s", cpu.as_secs_f64())),
+            process.memory.map_or_else(dash, mebibytes),
+        ]
+    }
+}
+
 /// Words to the left, figures to the right.
 fn write_row(
     f: &mut fmt::Formatter<'_>,
@@ -357,5 +394,18 @@ fn write_row(
         f,
         "{id:>4} {name:width$} {state:8} {holds:>5} {waiting:>7} {uptime:>9} {busy:>6} {processed:>10}"
     )?;
-    writeln!(f, " {failed:>8} {panicked:>8} {respawns:>8} {mean:>10}")
+    write!(f, " {failed:>8} {panicked:>8} {respawns:>8} {mean:>10}")
+}
+
+/// What stands behind that where workers have processes, and the end of the line.
+fn write_process(
+    f: &mut fmt::Formatter<'_>,
+    has_processes: bool,
+    [id, cpu, memory]: [impl AsRef<str>; 3],
+) -> fmt::Result {
+    if has_processes {
+        let (id, cpu, memory) = (id.as_ref(), cpu.as_ref(), memory.as_ref());
+        write!(f, " {id:>8} {cpu:>8} {memory:>10}")?;
+    }
+    writeln!(f)
 }

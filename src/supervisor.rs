@@ -41,6 +41,10 @@ pub(crate) struct Supervisor<P: Processor> {
     factory: Arc<Factory<P>>,
     mail: Arc<Mail<P>>,
     jobs: Jobs<P::Request, P::Output>,
+    /// How often in a row its processor asked to be made anew, and had processed nothing.
+    futile_renewals: u32,
+    /// How many requests the worker had processed when its processor was made.
+    processed: u64,
 }
 
 impl<P: Processor> Supervisor<P> {
@@ -55,6 +59,8 @@ impl<P: Processor> Supervisor<P> {
             factory,
             mail,
             jobs,
+            futile_renewals: 0,
+            processed: 0,
         }
     }
 
@@ -97,7 +103,7 @@ impl<P: Processor> Supervisor<P> {
             }
             if self.desk.record.is_spoilt() {
                 discard(processor);
-                match self.revive() {
+                match self.renew() {
                     Some(revived) => processor = revived,
                     None => return,
                 }
@@ -137,6 +143,28 @@ impl<P: Processor> Supervisor<P> {
             }
         }
         true
+    }
+
+    /// Makes another processor, at once, unless the one before asked for that and had processed nothing.
+    fn renew(&mut self) -> Option<P> {
+        let record = &self.desk.record;
+        let processed = record.outputs() + record.panicked();
+        let is_futile = self.jobs.is_renewed() && processed == self.processed;
+        self.processed = processed;
+        self.futile_renewals = if is_futile {
+            self.futile_renewals + 1
+        } else {
+            0
+        };
+        if is_futile {
+            record.set_ready(false);
+            let doublings = (self.futile_renewals - 1).min(16);
+            let backoff = (FIRST_BACKOFF * (1 << doublings)).min(LONGEST_BACKOFF);
+            if self.wait(backoff, false).is_break() {
+                return None;
+            }
+        }
+        self.revive()
     }
 
     /// Makes another processor, however long that takes; `None` if there is no need for it before.

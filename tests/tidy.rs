@@ -123,6 +123,7 @@ const LAYERS: [&[&str]; 10] = [
         "state",
         "status",
         "task",
+        "usage",
         "waiting",
         "waits",
     ],
