@@ -36,6 +36,12 @@ impl<'a> Cancelled<'a> {
         self
     }
 
+    /// Has its waker woken even when it is dropped.
+    #[cfg(feature = "process")]
+    pub(crate) fn stay(&mut self) {
+        self.key = None;
+    }
+
     fn is_due(&self) -> bool {
         match self.ticket {
             Ticket::PROCESSOR => self.state.is_unwanted(),

@@ -1,13 +1,19 @@
 //! One request in a worker's hands.
 
 use std::fmt;
+#[cfg(feature = "process")]
+use std::future::Future;
 use std::hash::Hash;
+#[cfg(feature = "process")]
+use std::pin::Pin;
+#[cfg(feature = "process")]
+use std::task::{self, Waker};
 
 use crate::context::Context;
 use crate::desk::{Begun, Desk};
 use crate::dispatcher::Entry;
 use crate::error::{Failure, Loss};
-#[cfg(feature = "async")]
+#[cfg(any(feature = "async", feature = "process"))]
 use crate::panic::Panic;
 use crate::record::Ending;
 use crate::sync::Arc;
@@ -114,14 +120,24 @@ where
         }
     }
 
+    /// Whether nobody wants its output any more; if not, `waker` is woken when that is so, or earlier.
+    #[cfg(feature = "process")]
+    pub(crate) fn poll_cancelled(&self, waker: &Waker) -> bool {
+        let mut cancelled = self.context().cancelled();
+        let polled = Pin::new(&mut cancelled).poll(&mut task::Context::from_waker(waker));
+        // It stays among the subscribers until the run ends.
+        cancelled.stay();
+        polled.is_ready()
+    }
+
     /// What it stands for.
-    #[cfg(feature = "async")]
+    #[cfg(any(feature = "async", feature = "process"))]
     pub(crate) fn into_begun(mut self) -> Option<Begun<R, T>> {
         self.begun.take()
     }
 
     /// Ends it with the panic that came instead of an output, which does the processor no harm.
-    #[cfg(feature = "async")]
+    #[cfg(any(feature = "async", feature = "process"))]
     pub(crate) fn panicked(mut self, panic: Panic) {
         if let Some(begun) = self.begun.take() {
             self.desk.panicked(begun, panic, None);

@@ -111,6 +111,8 @@ mod builder;
 mod handle;
 mod map;
 mod map_async;
+#[cfg(all(feature = "process", unix))]
+pub mod process;
 mod service;
 mod stop_future;
 mod worker;

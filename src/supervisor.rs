@@ -145,9 +145,13 @@ impl<P: Processor> Supervisor<P> {
         true
     }
 
-    /// Makes another processor, at once, unless the one before asked for that and had processed nothing.
+    /// Makes another processor, at once, unless the one before asked for that and had processed nothing. `None`: there is
+    /// no need for one.
     fn renew(&mut self) -> Option<P> {
         let record = &self.desk.record;
+        if record.is_lost() {
+            return None;
+        }
         let processed = record.outputs() + record.panicked();
         let is_futile = self.jobs.is_renewed() && processed == self.processed;
         self.processed = processed;
