@@ -14,7 +14,7 @@ use crate::process::child::Child;
 use crate::process::message::{FromService, MessageError};
 use crate::process::session::{End, Sent};
 use crate::processor::Processor;
-use crate::sync::{Arc, now};
+use crate::sync::{Arc, now, thread};
 use crate::usage;
 
 /// How often the memory of a child is looked at, at most.
@@ -25,6 +25,8 @@ pub(crate) struct Driver<'a, P: Processor> {
     child: &'a mut Child<P>,
     jobs: &'a mut Jobs<P::Request, P::Output>,
     waker: Waker,
+    /// Written, and not yet in the window.
+    fresh: Vec<(u64, Job<P::Request, P::Output>)>,
     /// Whether it takes no more requests.
     is_leaving: bool,
     /// Whether the child is to be replaced, having answered all it has.
@@ -48,6 +50,7 @@ where
             child,
             jobs,
             waker,
+            fresh: Vec::new(),
             is_leaving: false,
             is_recycled: false,
             next_look: now(),
@@ -83,6 +86,9 @@ where
             if !has_sent && (self.is_leaving || self.is_recycled) {
                 return Ok(());
             }
+            if has_sent {
+                thread::yield_now();
+            }
             let stdout = self.child.session.stdout();
             let waited = self.child.link.wait(stdout, timeout);
             let ready = waited.map_err(|_| End::ByItself)?;
@@ -103,18 +109,32 @@ where
         let room = self.child.session.with(|state| state.window.room());
         for _ in 0..room.unwrap_or(0) {
             if self.child.link.is_full() {
-                return;
+                break;
             }
             match self.jobs.poll_next(&mut Context::from_waker(&self.waker)) {
-                Poll::Ready(Some(job)) => self.send_one(job),
+                Poll::Ready(Some(job)) => self.write(job),
                 // It is to return, or is a spare worker that is not needed.
-                Poll::Ready(None) => self.is_leaving = true,
-                Poll::Pending => return,
+                Poll::Ready(None) => {
+                    self.is_leaving = true;
+                    break;
+                }
+                Poll::Pending => break,
             }
         }
+        if self.fresh.is_empty() {
+            return;
+        }
+        let (fresh, time) = (&mut self.fresh, now());
+        self.child.session.with(|state| {
+            let fresh = fresh.drain(..);
+            fresh.for_each(|(id, job)| state.window.send(id, Sent::new(job), time));
+        });
+        // The process was ended meanwhile.
+        self.fresh.drain(..).for_each(|(_, job)| job.give_back());
     }
 
-    fn send_one(&mut self, job: Job<P::Request, P::Output>) {
+    /// Writes a request behind what is to be sent.
+    fn write(&mut self, job: Job<P::Request, P::Output>) {
         let id = self.child.next_id;
         let attempt = job.context().attempt();
         let Child {
@@ -142,16 +162,7 @@ where
         }
         link.mark(id);
         self.child.next_id += 1;
-        let mut job = Some(job);
-        self.child.session.with(|state| {
-            if let Some(job) = job.take() {
-                state.window.send(id, Sent::new(job), now());
-            }
-        });
-        // The process was ended meanwhile.
-        if let Some(job) = job {
-            job.give_back();
-        }
+        self.fresh.push((id, job));
     }
 
     fn flush(&mut self) {

@@ -156,6 +156,11 @@ impl Decoder {
         }
     }
 
+    /// Whether the last read filled it, so that there may be more to read.
+    pub(crate) fn is_full(&self) -> bool {
+        self.room() == 0
+    }
+
     fn room(&self) -> usize {
         self.buffer.len() - self.end
     }

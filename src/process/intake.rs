@@ -18,6 +18,9 @@ use crate::status::WorkerId;
 use crate::sync::{Arc, Mutex};
 use crate::wakers::wake;
 
+/// A buffer that is no longer is small.
+const SMALL: usize = 4096;
+
 /// What the threads of a worker process share.
 pub(crate) struct Intake {
     codec: Codec,
@@ -39,6 +42,8 @@ pub(crate) struct Input {
 
 struct Inbox {
     waiting: VecDeque<Waiting>,
+    /// Buffers of requests that have been processed, for others.
+    spare: Vec<Vec<u8>>,
     /// The request that runs.
     current: Option<u64>,
     running: Arc<Running>,
@@ -88,6 +93,7 @@ impl Intake {
     ) -> Self {
         let inbox = Inbox {
             waiting: VecDeque::new(),
+            spare: Vec::new(),
             current: None,
             running: Arc::new(Running::new(worker)),
             begun: 0,
@@ -141,9 +147,15 @@ impl Intake {
 
     /// The request that runs has ended; to be said before it is answered, for the service may close the input when it has
     /// the answer.
-    pub(crate) fn ended(&self) {
+    pub(crate) fn ended(&self, waiting: Waiting) {
+        let mut spare = waiting.request;
+        spare.clear();
         let mut inbox = self.inbox.lock();
         inbox.current = None;
+        // A large one is kept only where it is the only one.
+        if spare.capacity() <= SMALL || inbox.spare.is_empty() {
+            inbox.spare.push(spare);
+        }
         if inbox.running.is_cancelled() {
             inbox.running = Arc::new(Running::new(self.worker));
         }
@@ -224,12 +236,13 @@ impl Intake {
                 attempt,
                 request,
             } => {
-                let request = request.to_vec();
                 let mut inbox = self.inbox.lock();
+                let mut buffer = inbox.spare.pop().unwrap_or_default();
+                buffer.extend_from_slice(request);
                 inbox.waiting.push_back(Waiting {
                     id,
                     attempt,
-                    request,
+                    request: buffer,
                 });
             }
             FromService::Cancel(id) => {

@@ -16,6 +16,8 @@ pub(crate) type OnStderr = dyn Fn(&str, &str) + Send + Sync;
 
 /// So much may wait for the pipe before more requests are taken.
 const HIGH_WATER: usize = 256 * 1024;
+/// A buffer that has grown beyond this is not kept.
+const KEPT: usize = 4 * 1024 * 1024;
 /// A longer line of standard error is passed on in parts.
 const LONGEST_LINE: usize = 16 * 1024;
 
@@ -96,7 +98,7 @@ impl Link {
         if self.written == self.out.len() {
             self.out.clear();
             self.written = 0;
-            if self.out.capacity() > 4 * HIGH_WATER {
+            if self.out.capacity() > KEPT {
                 self.out = Vec::new();
             }
         }

@@ -242,7 +242,7 @@ where
             Next::Read => intake.read().unwrap_or_else(|error| fail(&error)),
             Next::Process(waiting, running) => {
                 let is_spoilt = process(&mut processor, intake, &waiting, &running, &mut out);
-                intake.ended();
+                intake.ended(waiting);
                 intake.write(&out).unwrap_or_else(|error| fail(&error));
                 out.clear();
                 if is_spoilt {

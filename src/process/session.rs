@@ -152,12 +152,12 @@ where
         (!state.is_over).then(|| f(&mut state))
     }
 
-    /// Reads once. `None`: nothing has come.
-    fn read(&self, decoder: &mut Decoder) -> Option<Result<(), End>> {
+    /// Reads once, and says whether there may be more. `None`: nothing has come.
+    fn read(&self, decoder: &mut Decoder) -> Option<Result<bool, End>> {
         loop {
             let read = decoder.read(|room| Ok(rustix::io::read(&self.stdout, room)?));
             return match read {
-                Ok(1..) => Some(Ok(())),
+                Ok(1..) => Some(Ok(decoder.is_full())),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
                 // The end, or it can be read no more.
@@ -169,7 +169,7 @@ where
     /// What is left in the pipe.
     fn read_rest(&self, mut decoder: Decoder) -> Vec<Vec<u8>> {
         let mut messages = Vec::new();
-        while let Some(Ok(())) = self.read(&mut decoder) {
+        while let Some(Ok(_)) = self.read(&mut decoder) {
             while let Ok(Some(span)) = decoder.next() {
                 messages.push(decoder.bytes(span).to_vec());
             }
@@ -221,8 +221,11 @@ where
     pub(crate) fn receive(&self, mut settle: impl FnMut(Job<R, T>, Answer<T>)) -> Result<(), End> {
         let received = self.with_decoder(|decoder| {
             while let Some(read) = self.read(decoder) {
-                read?;
+                let may_be_more = read?;
                 self.take(decoder, &mut settle)?;
+                if !may_be_more {
+                    break;
+                }
             }
             Ok(())
         });

@@ -14,6 +14,10 @@ use crate::sync::{now, thread};
 /// How long between two looks whether a process has ended, where it cannot be waited for otherwise.
 const LOOK: Duration = Duration::from_millis(1);
 
+/// How much the pipe of requests holds, where the system allows it.
+#[cfg(target_os = "linux")]
+const PIPE: usize = 1 << 20;
+
 /// A process that has not been waited for, in a group of its own.
 #[derive(Debug)]
 pub(crate) struct Spawned {
@@ -60,6 +64,7 @@ impl Spawned {
                 for end in [&ends.stdin, &ends.stdout, &ends.stderr] {
                     rustix::io::ioctl_fionbio(end, true)?;
                 }
+                enlarge(&ends.stdin);
                 Ok((spawned, ends))
             }
             (_, limited) => {
@@ -151,6 +156,16 @@ impl Drop for Spawned {
         self.kill();
     }
 }
+
+/// A large request goes through a larger pipe with fewer waits.
+#[cfg(target_os = "linux")]
+fn enlarge(pipe: &OwnedFd) {
+    // Where the system does not allow it, it stays as it is.
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn enlarge(_: &OwnedFd) {}
 
 #[cfg(target_os = "linux")]
 fn pidfd(id: u32) -> Option<OwnedFd> {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::case::{Case, Contender, Goal, timed};
-use crate::{awaiting, floor, memory, ours, special, threads, tokio_peers};
+use crate::{awaiting, floor, memory, ours, processes, special, threads, tokio_peers};
 
 pub fn all() -> Vec<Case> {
     let mut all = vec![distinct(), strings(), shared()];
@@ -11,6 +11,7 @@ pub fn all() -> Vec<Case> {
     all.extend([awaiting::ready(), awaiting::timers()]);
     all.push(memory::case());
     all.push(memory::waiting());
+    all.extend(processes::all());
     all
 }
 

@@ -9,6 +9,7 @@ mod cases;
 mod floor;
 mod memory;
 mod ours;
+mod processes;
 mod python;
 mod report;
 mod special;
@@ -41,7 +42,7 @@ struct Arguments {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    if memory::serve() {
+    if memory::serve() || processes::serve() {
         return Ok(());
     }
     let arguments = Arguments::parse();
