@@ -24,7 +24,7 @@ use crate::sync::{Arc, thread};
 /// program.
 pub(crate) const VARIABLE: &str = "PARALLEL_WORKERS_CHILD";
 /// How many requests a child wants to be sent before it has answered them, at most.
-const WINDOW: u32 = 256;
+const WINDOW: u32 = 512;
 
 /// Whether this process has become a worker.
 static SERVES: AtomicBool = AtomicBool::new(false);

@@ -13,7 +13,7 @@ use crate::cases::triples;
 use crate::ours::sum;
 
 /// How many requests a child of the floor's has at a time: as many as one of ours.
-const WINDOW: u64 = 256;
+const WINDOW: u64 = 512;
 /// Told to a child of the floor's, as an argument.
 const FLOOR: &str = "--child-of-the-floor";
 /// The same, to one that keeps its answers until it has nothing else to do.
