@@ -292,7 +292,16 @@ where
         if std::mem::take(&mut self.takes_own) {
             home.queue.recovered(record);
         }
+        self.stop_polling();
+    }
+
+    /// After [`poll_next`](Self::poll_next) was pending: says that this worker does not look for jobs at the moment. If it was
+    /// woken for one, another worker is.
+    ///
+    /// To be called where it cannot take the next job after all, for as long as it does not poll again.
+    pub fn stop_polling(&mut self) {
         if std::mem::take(&mut self.is_asleep) {
+            let Desk { home, record } = &*self.desk;
             home.queue.stop_sleeping(record);
         }
     }

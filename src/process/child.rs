@@ -277,12 +277,14 @@ impl Starting {
         let window = Window::new(count(hello.concurrency), most);
         let session = Session::new(
             self.process,
+            self.link.duplicate_stdin(),
             self.stdout,
             self.decoder,
             window,
             self.options.codec,
             self.options.attempts,
         );
+        session.with(|state| state.sent = self.link.sent());
         Child {
             session: Arc::new(session),
             link: self.link,

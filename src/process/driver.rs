@@ -20,13 +20,20 @@ use crate::usage;
 /// How often the memory of a child is looked at, at most.
 const MEMORY_LOOK: Duration = Duration::from_millis(50);
 
+/// A request that is written and not in the window: its id, where it ends, and the job.
+type Fresh<P> = (
+    u64,
+    u64,
+    Job<<P as Processor>::Request, <P as Processor>::Output>,
+);
+
 /// One call of [`Processor::run`].
 pub(crate) struct Driver<'a, P: Processor> {
     child: &'a mut Child<P>,
     jobs: &'a mut Jobs<P::Request, P::Output>,
     waker: Waker,
     /// Written, and not yet in the window.
-    fresh: Vec<(u64, Job<P::Request, P::Output>)>,
+    fresh: Vec<Fresh<P>>,
     /// Whether it takes no more requests.
     is_leaving: bool,
     /// Whether the child is to be replaced, having answered all it has.
@@ -106,8 +113,32 @@ where
         if self.is_leaving || self.is_recycled {
             return;
         }
-        let room = self.child.session.with(|state| state.window.room());
-        for _ in 0..room.unwrap_or(0) {
+        let options = &self.child.options;
+        let left = options
+            .recycle_after
+            .map_or(u64::MAX, |most| most.saturating_sub(self.child.answered));
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let room = self.child.session.with(|state| {
+            let window = &state.window;
+            window.room().min(left.saturating_sub(window.len()))
+        });
+        self.take(room.unwrap_or(0));
+        if self.fresh.is_empty() {
+            return;
+        }
+        let (fresh, time) = (&mut self.fresh, now());
+        self.child.session.with(|state| {
+            for (id, end, job) in fresh.drain(..) {
+                state.window.send(id, end, Sent::new(job), time);
+            }
+        });
+        // The process was ended meanwhile.
+        self.fresh.drain(..).for_each(|(_, _, job)| job.give_back());
+    }
+
+    /// Takes so many requests at most, and writes them.
+    fn take(&mut self, room: usize) {
+        for _ in 0..room {
             if self.child.link.is_full() {
                 break;
             }
@@ -118,19 +149,11 @@ where
                     self.is_leaving = true;
                     break;
                 }
-                Poll::Pending => break,
+                Poll::Pending => return,
             }
         }
-        if self.fresh.is_empty() {
-            return;
-        }
-        let (fresh, time) = (&mut self.fresh, now());
-        self.child.session.with(|state| {
-            let fresh = fresh.drain(..);
-            fresh.for_each(|(id, job)| state.window.send(id, Sent::new(job), time));
-        });
-        // The process was ended meanwhile.
-        self.fresh.drain(..).for_each(|(_, job)| job.give_back());
+        // It has no room, so it is not to be woken for requests.
+        self.jobs.stop_polling();
     }
 
     /// Writes a request behind what is to be sent.
@@ -160,14 +183,21 @@ where
                 return self.jobs.end(job, Err(panic));
             }
         }
-        link.mark(id);
+        let end = link.end();
         self.child.next_id += 1;
-        self.fresh.push((id, job));
+        self.fresh.push((id, end, job));
     }
 
+    /// Writes what there is. How much that may have been is known before, and how much it was, after it: whoever ends the
+    /// process meanwhile does not take for unread what has been read.
     fn flush(&mut self) {
-        if let Some(last) = self.child.link.flush() {
-            self.child.session.with(|state| state.window.written(last));
+        let Child { link, session, .. } = &mut *self.child;
+        if link.end() == link.sent() {
+            return;
+        }
+        session.with(|state| state.sent = link.end());
+        if !link.flush() {
+            session.with(|state| state.sent = link.sent());
         }
     }
 

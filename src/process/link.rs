@@ -1,6 +1,5 @@
 //! The service's ends of the pipes to one child process.
 
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -33,8 +32,8 @@ pub(crate) struct Link {
     /// What has been written, in part, up to here.
     pub(crate) out: Vec<u8>,
     written: usize,
-    /// Where in `out` the requests end that are not written as a whole.
-    marks: VecDeque<(u64, usize)>,
+    /// How much has been written before.
+    total: u64,
     line: Vec<u8>,
     on_stderr: Arc<OnStderr>,
     /// The worker's.
@@ -63,7 +62,7 @@ impl Link {
             sleeper: Sleeper::new()?,
             out: Vec::new(),
             written: 0,
-            marks: VecDeque::new(),
+            total: 0,
             line: Vec::new(),
             on_stderr,
             name,
@@ -75,13 +74,18 @@ impl Link {
         self.out.len() - self.written >= HIGH_WATER
     }
 
-    /// The request ends where `out` ends.
-    pub(crate) fn mark(&mut self, id: u64) {
-        self.marks.push_back((id, self.out.len()));
+    /// Where `out` ends in all that is sent.
+    pub(crate) fn end(&self) -> u64 {
+        self.total + self.out.len() as u64
     }
 
-    /// Writes what the pipe takes. Gives the last request that has left as a whole, if one has.
-    pub(crate) fn flush(&mut self) -> Option<u64> {
+    /// How much has been sent.
+    pub(crate) fn sent(&self) -> u64 {
+        self.total + self.written as u64
+    }
+
+    /// Writes what the pipe takes. Whether that was all.
+    pub(crate) fn flush(&mut self) -> bool {
         while let Some(stdin) = &self.stdin
             && self.written < self.out.len()
         {
@@ -93,16 +97,21 @@ impl Link {
                 Err(_) => self.close(),
             }
         }
-        let whole = self.marks.partition_point(|(_, end)| *end <= self.written);
-        let last = self.marks.drain(..whole).next_back().map(|(id, _)| id);
-        if self.written == self.out.len() {
+        let is_all = self.written == self.out.len();
+        if is_all {
+            self.total = self.end();
             self.out.clear();
             self.written = 0;
             if self.out.capacity() > KEPT {
                 self.out = Vec::new();
             }
         }
-        last
+        is_all
+    }
+
+    /// Another descriptor of the pipe, which has to be closed too before the process sees its end.
+    pub(crate) fn duplicate_stdin(&self) -> Option<OwnedFd> {
+        self.stdin.as_ref()?.try_clone().ok()
     }
 
     /// Lets the process know that there will be no more.

@@ -25,8 +25,8 @@ use crate::sync::{Arc, Mutex, now};
 const GRACE: Duration = Duration::from_millis(200);
 /// How long between two looks whether a process has ended, where its end wakes nobody.
 const LOOK: Duration = Duration::from_millis(5);
-/// A request that did not reach a process as a whole goes to so many of them.
-const MOST_CUT: u32 = 3;
+/// A request that its process did not read goes to so many of them.
+const MOST_UNREAD: u32 = 3;
 
 /// The requests of one process.
 pub(crate) struct Session<R, T>
@@ -51,6 +51,10 @@ where
 {
     pub(crate) process: Spawned,
     pub(crate) window: Window<Sent<R, T>>,
+    /// How many bytes were sent, or may have been.
+    pub(crate) sent: u64,
+    /// The pipe that they were sent through, until it is closed.
+    stdin: Option<OwnedFd>,
     /// Not there while the worker's thread takes answers.
     decoder: Option<Decoder>,
     is_over: bool,
@@ -116,6 +120,7 @@ where
 {
     pub(crate) fn new(
         process: Spawned,
+        stdin: Option<OwnedFd>,
         stdout: OwnedFd,
         decoder: Decoder,
         window: Window<Sent<R, T>>,
@@ -126,6 +131,8 @@ where
         let state = State {
             process,
             window,
+            sent: 0,
+            stdin,
             decoder: Some(decoder),
             is_over: false,
         };
@@ -188,6 +195,7 @@ where
 
     /// Waits until the process has ended, and kills it if it has not by the deadline. It has no requests any more.
     pub(crate) fn finish(&self, link: &mut Link, deadline: Instant) {
+        self.state.lock().stdin = None;
         let is_running = |session: &Self| {
             let ended = session.with(|state| state.process.try_wait().is_some());
             ended == Some(false)
@@ -314,7 +322,8 @@ where
         let said = decoder.map_or_else(Vec::new, |decoder| self.read_rest(decoder));
         let messages = said.iter().map(Vec::as_slice);
         let understood = state.understand(self.codec, messages);
-        let lost = state.window.lost();
+        let read = state.read_of_sent();
+        let lost = state.window.lost(read);
         drop(state);
         for (sent, answer) in understood.answered {
             match self.decode(answer) {
@@ -329,17 +338,17 @@ where
         give_back(waiting.into_iter().map(|(sent, _)| sent));
         give_back(understood.recalled.into_iter());
         for (sent, fate) in begun.into_iter().rev() {
-            let is_cut = fate == Fate::Cut && can_tell;
-            self.lose(sent.job, is_cut, &end, &loss);
+            let is_unread = fate == Fate::Unread && can_tell;
+            self.lose(sent.job, is_unread, &end, &loss);
         }
         loss
     }
 
     /// A process has ended that may have begun this, or, if that is so, would have begun it next.
-    fn lose(&self, job: Job<R, T>, is_cut: bool, end: &End, loss: &Loss) {
+    fn lose(&self, job: Job<R, T>, is_unread: bool, end: &End, loss: &Loss) {
         let by_itself = matches!(loss, Loss::Ended(_) | Loss::BrokeProtocol(_));
-        let attempts = match (is_cut, by_itself) {
-            (true, _) => self.attempts.max(MOST_CUT),
+        let attempts = match (is_unread, by_itself) {
+            (true, _) => self.attempts.max(MOST_UNREAD),
             (false, true) => self.attempts,
             (false, false) => 0,
         };
@@ -419,6 +428,14 @@ where
         let sent = self.window.answer(id).map_err(|error| broke(&error))?;
         understood.answered.push((sent, answer));
         Ok(())
+    }
+
+    /// How many of the bytes that were sent the process has read: a pipe tells how many are in it.
+    fn read_of_sent(&self) -> u64 {
+        let stdin = self.stdin.as_ref();
+        let unread = stdin.and_then(|stdin| rustix::io::ioctl_fionread(stdin).ok());
+        // Where it is not known, all may have been read.
+        self.sent.saturating_sub(unread.unwrap_or(0))
     }
 
     /// Ends the process. Gives why what it runs has no output.

@@ -31,14 +31,14 @@ pub(crate) struct Window<J> {
     mean: Option<Duration>,
     /// When it gave an answer, or was sent something, having had nothing.
     since: Option<Instant>,
-    /// The last request that was sent as a whole.
-    written: Option<u64>,
     recall: Recall,
 }
 
 #[derive(Debug)]
 struct Sent<J> {
     id: u64,
+    /// Where it ends in all that is sent.
+    end: u64,
     job: J,
     /// Since when it may have begun.
     since: Option<Instant>,
@@ -69,8 +69,8 @@ pub(crate) enum Unexpected {
 pub(crate) enum Fate {
     /// It may have begun.
     Begun,
-    /// It would have been the next to begin, and did not reach the process as a whole.
-    Cut,
+    /// It would have been the next to begin, and the process has not read it as a whole.
+    Unread,
     /// It has not begun.
     Waiting,
 }
@@ -83,13 +83,16 @@ impl<J> Window<J> {
             most: most.max(concurrency),
             mean: None,
             since: None,
-            written: None,
             recall: Recall::No,
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.sent.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.sent.len()
     }
 
     /// How many more may be sent now.
@@ -106,18 +109,18 @@ impl<J> Window<J> {
         most.saturating_sub(self.sent.len())
     }
 
-    /// A request is on its way. Ids rise.
-    pub(crate) fn send(&mut self, id: u64, job: J, now: Instant) {
+    /// A request is on its way, that ends where so many bytes have been sent. Ids rise.
+    pub(crate) fn send(&mut self, id: u64, end: u64, job: J, now: Instant) {
         if self.sent.is_empty() {
             self.since = Some(now);
         }
         let since = (self.sent.len() < self.concurrency).then_some(now);
-        self.sent.push_back(Sent { id, job, since });
-    }
-
-    /// All up to this one have left as a whole.
-    pub(crate) fn written(&mut self, id: u64) {
-        self.written = Some(id);
+        self.sent.push_back(Sent {
+            id,
+            end,
+            job,
+            since,
+        });
     }
 
     /// There is an answer to this request.
@@ -205,15 +208,16 @@ impl<J> Window<J> {
         Ok(back.into_iter().map(|sent| sent.job).collect())
     }
 
-    /// The process is lost: what becomes of all that it had, in the order in which that was sent.
-    pub(crate) fn lost(&mut self) -> Vec<(J, Fate)> {
-        let (concurrency, written) = (self.concurrency, self.written);
+    /// The process is lost, and has read so many bytes: what becomes of all that it had, in the order in which that was
+    /// sent.
+    pub(crate) fn lost(&mut self, read: u64) -> Vec<(J, Fate)> {
+        let concurrency = self.concurrency;
         self.since = None;
         let sent = self.sent.drain(..).enumerate();
         let fates = sent.map(|(position, sent)| {
             let fate = match position < concurrency {
-                true if Some(sent.id) <= written => Fate::Begun,
-                true => Fate::Cut,
+                true if sent.end <= read => Fate::Begun,
+                true => Fate::Unread,
                 false => Fate::Waiting,
             };
             (sent.job, fate)
@@ -235,18 +239,18 @@ mod tests {
         let now = crate::sync::now();
         let mut window = Window::new(1, 64);
         assert_eq!(window.room(), 1);
-        window.send(1, (), now);
+        window.send(1, 10, (), now);
         assert_eq!(window.room(), 0);
         window.answer(1).expect("it was sent");
         window.answered(1, at(now, 200));
         assert_eq!(window.room(), 11);
         // One slow request, and it is careful, for a while.
-        window.send(2, (), now);
+        window.send(2, 20, (), now);
         window.answer(2).expect("it was sent");
         window.answered(1, at(now, 1_000_000));
         assert_eq!(window.room(), 1);
         for id in 3..50 {
-            window.send(id, (), now);
+            window.send(id, 10 * id, (), now);
             window.answer(id).expect("it was sent");
             window.answered(1, at(now, 1));
         }
@@ -258,7 +262,7 @@ mod tests {
         let now = crate::sync::now();
         let mut window = Window::new(1, 64);
         window.mean = Some(Duration::from_micros(1));
-        (1..=4).for_each(|id| window.send(id, id, now));
+        (1..=4).for_each(|id| window.send(id, 10 * id, id, now));
         assert!(!window.recall(at(now, 1999)));
         assert!(window.recall(at(now, 2000)) && !window.recall(at(now, 3000)));
         assert_eq!(window.room(), 0);
@@ -276,17 +280,16 @@ mod tests {
     fn a_lost_process_had_begun_as_many_as_it_processes_at_a_time() {
         let now = crate::sync::now();
         let mut window = Window::new(2, 64);
-        (1..=4).for_each(|id| window.send(id, id, now));
-        window.written(1);
+        (1..=4).for_each(|id| window.send(id, 10 * id, id, now));
         assert_eq!(window.answer(3), Err(Unexpected::OutOfTurn(3)));
         assert_eq!(window.answer(5), Err(Unexpected::Unknown(5)));
         let fates = [
             (1, Fate::Begun),
-            (2, Fate::Cut),
+            (2, Fate::Unread),
             (3, Fate::Waiting),
             (4, Fate::Waiting),
         ];
-        assert_eq!(window.lost(), fates);
+        assert_eq!(window.lost(15), fates);
         assert!(window.is_empty());
     }
 }

@@ -1,0 +1,262 @@
+//! Nothing is left behind: no process, no zombie, no descriptor.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+
+use parallel_workers::process::serve;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+use crate::door::Door;
+use crate::worker::{Answer, Task, Worker, processes, start, start_with};
+
+fn pid(id: u32) -> Pid {
+    Pid::from_raw(i32::try_from(id).unwrap()).unwrap()
+}
+
+/// Waits until a process has ended.
+fn wait_for_end(id: u32) {
+    match pidfd_open(pid(id), PidfdFlags::empty()) {
+        Ok(process) => {
+            poll(&mut [PollFd::new(&process, PollFlags::IN)], None).unwrap();
+        }
+        Err(error) => assert_eq!(error, Errno::SRCH),
+    }
+}
+
+/// Plays a program with two children, one of which is busy for ever; and the children of that.
+pub(crate) fn play() {
+    if std::env::args().nth(1).as_deref() != Some("--parent") {
+        return;
+    }
+    // Its children are this program with no arguments.
+    serve(Worker::default);
+    let door = Door::new();
+    let service = start(2);
+    let _busy = service.queue_request(Task::Knock {
+        door: door.port,
+        number: 1,
+    });
+    door.wait_for(1, 1);
+    for id in processes(&service) {
+        println!("{id}");
+    }
+    loop {
+        std::thread::park();
+    }
+}
+
+pub(crate) fn children_end_when_their_parent_is_killed() {
+    let mut parent = Command::new(std::env::current_exe().unwrap());
+    let mut parent = parent
+        .arg("--parent")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(parent.stdout.take().unwrap()).lines();
+    let children: Vec<u32> = lines
+        .take(2)
+        .map(|line| line.unwrap().parse().unwrap())
+        .collect();
+    kill_process(pid(parent.id()), Signal::KILL).unwrap();
+    parent.wait().unwrap();
+    children.into_iter().for_each(wait_for_end);
+}
+
+/// The pipes that a process has. `None`: it has ended.
+fn pipes(id: u32) -> Option<BTreeSet<String>> {
+    let folder = format!("/proc/{id}/fd");
+    let all = std::fs::read_dir(folder).ok()?;
+    let targets = all.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    let targets = targets.map(|target| target.to_string_lossy().into_owned());
+    let pipes = targets.filter(|target| target.starts_with("pipe:"));
+    Some(pipes.collect())
+}
+
+/// Runs this program in a role of its own, for in this process others come and go.
+fn play_alone(arguments: &[&str]) {
+    let own = std::env::current_exe().unwrap();
+    let status = Command::new(own).args(arguments).status().unwrap();
+    assert!(status.success(), "{status}");
+}
+
+pub(crate) fn children_have_no_pipes_of_each_other() {
+    play_alone(&["--pipes"]);
+}
+
+/// Compares the pipes of three children.
+fn play_pipes() -> ! {
+    // What whoever started this program has let it have, they have too.
+    let inherited = pipes(std::process::id()).unwrap();
+    let service = start(3);
+    // Started one after another, and once more while the others live.
+    let end = Task::EndRunning(crate::worker::How::Kill);
+    assert!(service.queue_request(end).wait().is_err());
+    let own = loop {
+        let own = processes(&service).into_iter().map(pipes);
+        let own = own.flatten().map(|all| &all - &inherited);
+        let own: Vec<_> = own.filter(|one| one.len() >= 3).collect();
+        if own.len() == 3 {
+            break own;
+        }
+    };
+    for (index, one) in own.iter().enumerate() {
+        for other in &own[index + 1..] {
+            assert!(one.is_disjoint(other), "{own:?}");
+        }
+    }
+    drop(service);
+    std::process::exit(0);
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Children of this process, dead or alive.
+fn children() -> usize {
+    let own = std::process::id();
+    let path = format!("/proc/{own}/task");
+    let tasks = std::fs::read_dir(path).unwrap();
+    let children = tasks.map(|task| {
+        // A thread that has ended meanwhile has none.
+        let of = std::fs::read_to_string(task.unwrap().path().join("children"));
+        of.map_or(0, |children| children.split_whitespace().count())
+    });
+    children.sum()
+}
+
+/// `KILLS=10000` for more.
+pub(crate) fn kills_leave_no_descriptor_and_no_process() {
+    let kills = std::env::var("KILLS").unwrap_or_else(|_| "200".to_owned());
+    play_alone(&["--kills", &kills]);
+}
+
+/// Plays those that are alone.
+pub(crate) fn play_part() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match &arguments[..] {
+        [pipes] if pipes == "--pipes" => play_pipes(),
+        [part, kills] if part == "--kills" => play_kills(kills.parse().unwrap()),
+        _ => {}
+    }
+}
+
+/// Kills one child after another.
+fn play_kills(kills: usize) -> ! {
+    let service = start(2);
+    let count = |service: &crate::worker::Service| {
+        while processes(service).len() < 2 || children() > 2 {
+            std::thread::yield_now();
+        }
+        descriptors()
+    };
+    let before = count(&service);
+    for kill in 0..kills {
+        let worker = service.worker(service.workers()[kill % 2].id).unwrap();
+        worker.kill().unwrap();
+        if kill % 10 == 0 {
+            assert!(
+                service
+                    .queue_request(Task::Echo(kill as u64))
+                    .wait()
+                    .is_ok()
+            );
+        }
+    }
+    let after = count(&service);
+    assert!(
+        after <= before + 2,
+        "{before} descriptors before, {after} after"
+    );
+    service.stop();
+    assert_eq!(children(), 0);
+    std::process::exit(0);
+}
+
+pub(crate) fn a_stop_finishes_what_is_queued_and_drops_the_processor() {
+    let door = Door::new();
+    door.open();
+    let service = start(2);
+    let children = processes(&service);
+    let at_the_end = |number| Task::KnockAtTheEnd {
+        door: door.port,
+        number,
+    };
+    let workers = service.workers().into_iter();
+    let workers = workers.filter_map(|worker| service.worker(worker.id));
+    let ends = (0..)
+        .zip(workers)
+        .map(|(number, worker)| worker.assign(at_the_end(number)));
+    let ends: Vec<_> = ends.collect();
+    let echoes = service.queue_requests((0..1_000).map(Task::Echo));
+    service.stop();
+    assert!(
+        ends.iter()
+            .all(|promise| promise.try_result().is_some_and(|one| one.is_ok()))
+    );
+    assert!(
+        echoes
+            .wait_for_all()
+            .iter()
+            .all(|promise| promise.wait().is_ok())
+    );
+    assert_eq!((door.times(0), door.times(1)), (1, 1));
+    for child in children {
+        assert!(!std::path::Path::new(&format!("/proc/{child}")).exists());
+    }
+}
+
+pub(crate) fn what_a_child_had_started_ends_with_it() {
+    let service = start(1);
+    let started = |task: &parallel_workers::Promise<Task, Answer>| match task.wait() {
+        Ok(Answer::Number(id)) => u32::try_from(*id).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let first = started(&service.queue_request(Task::Start));
+    service
+        .worker(service.workers()[0].id)
+        .unwrap()
+        .kill()
+        .unwrap();
+    wait_for_end(first);
+    let second = started(&service.queue_request(Task::Start));
+    assert!(
+        service
+            .queue_request(Task::EndRunning(crate::worker::How::Exit(0)))
+            .wait()
+            .is_err()
+    );
+    wait_for_end(second);
+    let third = started(&service.queue_request(Task::Start));
+    service.stop();
+    wait_for_end(third);
+}
+
+pub(crate) fn what_is_printed_is_passed_on_with_the_workers_name() {
+    const LINES: usize = 50_000;
+    let (sender, lines) = mpsc::channel();
+    let service = start_with(1, move |child| {
+        let sender = sender.clone();
+        child.on_stderr(move |worker, line| {
+            let _ = sender.send((worker.to_owned(), line.to_owned()));
+        })
+    });
+    assert!(service.queue_request(Task::Print(LINES)).wait().is_ok());
+    assert!(
+        service
+            .queue_request(Task::Panic("too much".to_owned()))
+            .wait()
+            .is_err()
+    );
+    service.stop();
+    for number in 0..LINES {
+        let expected = ("child-0".to_owned(), format!("line {number}"));
+        assert_eq!(lines.recv().unwrap(), expected);
+    }
+    assert!(lines.iter().any(|(_, line)| line.contains("too much")));
+}

@@ -1,0 +1,122 @@
+//! Children that break the protocol, and those that read too little.
+
+use std::time::Duration;
+
+use parallel_workers::process::Child;
+use parallel_workers::{Failure, Loss, ProcessorService};
+
+use crate::raw::{self, Lengths, Triples, UNLUCKY};
+
+type Service = ProcessorService<Child<Triples>>;
+
+/// Asks for a number, for the unlucky one and for another one, and gives why the second was lost.
+fn loss_of(service: &Service) -> Loss {
+    let lucky = service.queue_request(1);
+    let unlucky = service.queue_request(UNLUCKY);
+    let last = service.queue_request(2);
+    assert_eq!((lucky.wait(), last.wait()), (Ok(&3), Ok(&6)));
+    match unlucky.wait() {
+        Err(Failure::WorkerLost(loss)) => loss,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) fn an_answer_cut_at_each_byte_is_lost_once() {
+    let whole = r#"{"id":2,"output":39}"#.len() + 1;
+    for bytes in 0..whole {
+        let child = move || {
+            let command = raw::command(&format!("cut {bytes}"));
+            Child::<Triples>::command(command).json().start()
+        };
+        let service = ProcessorService::builder()
+            .workers(1)
+            .try_start(child)
+            .unwrap();
+        let loss = loss_of(&service);
+        assert!(
+            loss.to_string().ends_with("exit status: 5"),
+            "{bytes}: {loss}"
+        );
+        assert_eq!(service.status().settled.worker_lost, 1);
+    }
+}
+
+pub(crate) fn who_breaks_the_protocol_is_killed_and_replaced() {
+    let ways = [
+        ("junk", "expected value"),
+        ("bytes", "expected value"),
+        ("empty", "none of the messages"),
+        ("hello", "hello twice"),
+        ("other", "answered request 1000, which it was not sent"),
+        ("recalled", "was not asked to"),
+        ("long", "longer than the limit of 1000 bytes"),
+        ("closed", "closed its standard output, and did not end"),
+    ];
+    for (way, reason) in ways {
+        let service = raw::start(way, |child| child.frame_limit(1_000));
+        let loss = loss_of(&service);
+        let Loss::BrokeProtocol(said) = &loss else {
+            panic!("{way}: {loss:?}");
+        };
+        assert!(said.contains(reason), "{way}: {said}");
+        assert_eq!(service.status().workers[0].respawns, 1, "{way}");
+    }
+    // The first answer is good, and what comes behind it costs the child.
+    let service = raw::start("twice", |child| child);
+    assert_eq!(service.queue_request(UNLUCKY).wait(), Ok(&39));
+    assert_eq!(service.queue_request(UNLUCKY).wait(), Ok(&39));
+}
+
+pub(crate) fn who_ends_before_reading_costs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    let child = move || {
+        let mut command = raw::command("unread");
+        command.arg(&file);
+        Child::<Triples>::command(command).json().start()
+    };
+    let service = ProcessorService::builder()
+        .workers(1)
+        .try_start(child)
+        .unwrap();
+    let first = service.queue_request(1);
+    let second = service.queue_request(2);
+    assert_eq!((first.wait(), second.wait()), (Ok(&3), Ok(&6)));
+    assert_eq!(service.status().workers[0].respawns, 1);
+}
+
+pub(crate) fn who_stops_reading_is_killed_when_the_time_is_up() {
+    let service = raw::start("deaf", |child| child.timeout(Duration::from_millis(50)));
+    assert_eq!(loss_of(&service), Loss::TimedOut);
+    assert_eq!(service.status().workers[0].respawns, 1);
+}
+
+pub(crate) fn who_cannot_be_sent_a_whole_request_gets_it_three_times_at_most() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    let own = file.clone();
+    let child = move || {
+        let mut command = raw::command("halfway");
+        command.arg(&own);
+        Child::<Lengths>::command(command).json().start()
+    };
+    let service = ProcessorService::builder()
+        .workers(1)
+        .try_start(child)
+        .unwrap();
+    let large = service.queue_request("x".repeat(8 << 20));
+    assert!(matches!(
+        large.wait(),
+        Err(Failure::WorkerLost(Loss::Ended(_)))
+    ));
+    assert_eq!(std::fs::read(file).unwrap(), b"xxx");
+}
+
+pub(crate) fn who_answers_out_of_order_is_understood_where_it_may() {
+    let service = raw::start("together", |child| child);
+    let all = service.queue_requests(0..300);
+    all.wait_for_all_with(|promise| {
+        let triple = promise.request() * 3;
+        assert_eq!(promise.wait(), Ok(&triple));
+    });
+}
