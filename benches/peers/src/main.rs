@@ -6,6 +6,7 @@
 mod awaiting;
 mod case;
 mod cases;
+mod elsewhere;
 mod floor;
 mod memory;
 mod ours;
@@ -33,7 +34,7 @@ struct Arguments {
     /// Divides the number of requests of each case.
     #[arg(long, default_value_t = 1)]
     divide: u64,
-    /// Measures Python's executors too, with the `python3` that is found.
+    /// Measures Python's executors and its pool too, with the `python3` that is found.
     #[arg(long)]
     python: bool,
     /// A folder for `peers.md`, `peers.json` and `peers.svg`.
@@ -53,10 +54,11 @@ fn main() -> Result<(), Box<dyn Error>> {
                 .iter()
                 .any(|name| case.name.starts_with(name.as_str()))
     };
+    let has_python = arguments.python && elsewhere::is_there("python3");
     let mut results = Vec::new();
     for mut case in cases::all().into_iter().filter(wanted) {
-        if arguments.python && case.name == "distinct" {
-            case.contenders.extend(python::contenders());
+        if has_python {
+            case.contenders.extend(python::contenders(case.name));
         }
         let result = case.run(arguments.rounds, arguments.divide);
         println!("{}", report::markdown(&result));
