@@ -9,6 +9,7 @@ mod cases;
 mod elsewhere;
 mod floor;
 mod memory;
+mod node;
 mod ours;
 mod processes;
 mod python;
@@ -37,6 +38,9 @@ struct Arguments {
     /// Measures Python's executors and its pool too, with the `python3` that is found.
     #[arg(long)]
     python: bool,
+    /// Measures Node's piscina too, with the `node` that is found, and installs it with `npm` the first time.
+    #[arg(long)]
+    node: bool,
     /// A folder for `peers.md`, `peers.json` and `peers.svg`.
     #[arg(long)]
     output: Option<PathBuf>,
@@ -59,6 +63,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for mut case in cases::all().into_iter().filter(wanted) {
         if has_python {
             case.contenders.extend(python::contenders(case.name));
+        }
+        if arguments.node && case.name == "processes" {
+            case.contenders.extend(node::piscina());
         }
         let result = case.run(arguments.rounds, arguments.divide);
         println!("{}", report::markdown(&result));

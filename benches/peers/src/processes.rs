@@ -1,4 +1,4 @@
-//! Child processes: ours, and bare loops over the same pipes. Python's are in `python`.
+//! Child processes: ours, and bare loops over the same pipes. Python's and Node's are in `python` and `node`.
 
 use std::io::{self, Read, Write};
 use std::process::{Child as Process, Command, Stdio};
@@ -13,7 +13,7 @@ use crate::cases::triples;
 use crate::ours::sum;
 
 /// How many requests a child of the floor's has at a time: as many as one of ours.
-const WINDOW: u64 = 512;
+pub const WINDOW: u64 = 512;
 /// Told to a child of the floor's, as an argument.
 const FLOOR: &str = "--child-of-the-floor";
 /// The same, to one that keeps its answers until it has nothing else to do.
