@@ -245,12 +245,6 @@ where
         self.desk.record.spoil();
     }
 
-    /// Names the process that does this worker's work, for [`WorkerStatus::process`](crate::WorkerStatus::process), until
-    /// `run` returns.
-    pub fn set_process(&mut self, id: u32) {
-        self.desk.record.set_process(id);
-    }
-
     /// Whether that was asked for since `run` was called.
     pub(crate) fn is_renewed(&self) -> bool {
         self.is_renewed
@@ -287,7 +281,6 @@ where
         let Desk { home, record } = &*self.desk;
         record.stop_listening();
         record.set_keeper(None);
-        record.set_process(0);
         #[cfg(feature = "async")]
         if std::mem::take(&mut self.takes_own) {
             home.queue.recovered(record);

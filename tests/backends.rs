@@ -9,6 +9,7 @@ mod support;
 #[path = "backends/work.rs"]
 mod work;
 
+use libtest_mimic::{Arguments, Trial};
 use parallel_workers::{Processor, ProcessorService, ProcessorServiceBuilder};
 
 use work::{Answer, Work, Worker};
@@ -43,8 +44,21 @@ impl Backend for Threads {
     }
 }
 
-suite::over!(threads, crate::Threads);
-
 #[cfg(feature = "tokio")]
 #[path = "backends/asynchronous.rs"]
 mod asynchronous;
+
+#[cfg(feature = "process")]
+#[path = "backends/children.rs"]
+mod children;
+
+fn main() {
+    #[cfg(feature = "process")]
+    parallel_workers::process::serve(Worker::default);
+    let mut tests: Vec<Trial> = suite::over!("threads", crate::Threads).into();
+    #[cfg(feature = "tokio")]
+    tests.extend(asynchronous::tests());
+    #[cfg(feature = "process")]
+    tests.extend(children::tests());
+    libtest_mimic::run(&Arguments::from_args(), tests).exit();
+}

@@ -20,6 +20,7 @@ use crate::process::session::Session;
 use crate::process::spawned::{Ends, Spawned};
 use crate::process::window::Window;
 use crate::processor::Processor;
+use crate::record::WorkerRecord;
 use crate::sync::{Arc, now, thread};
 
 /// A [`Processor`] whose requests are processed by a child process, one for each worker: `P` in this program, in another one,
@@ -75,6 +76,8 @@ pub struct Child<P: Processor> {
     pub(crate) next_id: u64,
     /// How many requests it has answered.
     pub(crate) answered: u64,
+    /// Its worker, which shows its process.
+    worker: Option<Arc<WorkerRecord>>,
 }
 
 impl<P: Processor> Child<P>
@@ -117,6 +120,11 @@ where
         self.session.id()
     }
 
+    /// How many requests the process has answered.
+    pub fn answered(&self) -> u64 {
+        self.answered
+    }
+
     pub(crate) fn start(mut command: Command, options: Options) -> Result<Self, ChildError> {
         let program = command.get_program().to_string_lossy().into_owned();
         let spawned = Spawned::new(&mut command, options.memory_limit);
@@ -140,8 +148,7 @@ struct Starting {
     link: Link,
     decoder: Decoder,
     options: Options,
-    /// Of the worker.
-    id: u32,
+    worker: Option<Arc<WorkerRecord>>,
 }
 
 impl Starting {
@@ -174,7 +181,7 @@ impl Starting {
             link,
             decoder,
             options,
-            id: worker.map_or(0, |record| record.id.0),
+            worker,
         })
     }
 
@@ -182,7 +189,7 @@ impl Starting {
         let hello = FromService::Hello(ServiceHello {
             version: VERSION,
             worker: self.link.name.clone(),
-            id: self.id,
+            id: self.worker.as_ref().map_or(0, |record| record.id.0),
             limit: self.options.frame_limit,
         });
         let written = self
@@ -285,6 +292,9 @@ impl Starting {
             self.options.attempts,
         );
         session.with(|state| state.sent = self.link.sent());
+        if let Some(record) = &self.worker {
+            record.set_process(session.id());
+        }
         Child {
             session: Arc::new(session),
             link: self.link,
@@ -292,6 +302,7 @@ impl Starting {
             hello,
             next_id: 1,
             answered: 0,
+            worker: self.worker,
         }
     }
 }
@@ -325,9 +336,19 @@ where
     }
 }
 
+impl<P: Processor> Child<P> {
+    /// It has ended, or is about to: its number will be another's.
+    pub(crate) fn forget_process(&self) {
+        if let Some(record) = &self.worker {
+            record.set_process(0);
+        }
+    }
+}
+
 /// Tells the process that there is no more, waits until it has ended, and kills it if that takes too long.
 impl<P: Processor> Drop for Child<P> {
     fn drop(&mut self) {
+        self.forget_process();
         self.link.close();
         let deadline = now() + self.options.stop_timeout;
         self.session.finish(&mut self.link, deadline);

@@ -49,7 +49,6 @@ where
 {
     pub(crate) fn new(child: &'a mut Child<P>, jobs: &'a mut Jobs<P::Request, P::Output>) -> Self {
         let waker = Waker::from(Arc::clone(&child.link.sleeper.alarm));
-        jobs.set_process(child.id());
         let session = Arc::clone(&child.session);
         // Whoever gives the worker up ends its process himself.
         jobs.on_given_up(move |loss| drop(session.end(End::For(loss))));
@@ -72,6 +71,7 @@ where
         }
         if let Err(end) = worked {
             self.child.session.end(end);
+            self.child.forget_process();
             self.child.link.read_stderr();
         }
     }

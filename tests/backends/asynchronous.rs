@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::{AsyncReadExt, AsyncWriteExt};
+use libtest_mimic::Trial;
 use parallel_workers::{Async, AsyncProcessor, Context, ProcessorService, ProcessorServiceBuilder};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -93,6 +94,9 @@ impl<S: Sockets, C: Count> AsyncProcessor for AsyncWorker<S, C> {
         if let Some((door, number)) = door_of(work) {
             S::knock(door, number).await;
         }
+        if let Work::UntilUnwanted { .. } = work {
+            context.cancelled().await;
+        }
         self.done.add();
         answer(work, context)
     }
@@ -147,8 +151,28 @@ backend!(SpawnedBySmol, SpawnedInSmol, 3, |it| {
     it.spawned_by(|task| smol::spawn(task.run()).detach())
 });
 
-suite::over!(one_at_a_time, crate::asynchronous::OneAtATime);
-suite::over!(own_thread, crate::asynchronous::OwnThread);
-suite::over!(on_tokio, crate::asynchronous::OnTokio);
-suite::over!(spawned_by_tokio, crate::asynchronous::SpawnedByTokio);
-suite::over!(spawned_by_smol, crate::asynchronous::SpawnedBySmol);
+/// The suite over all of them.
+pub(crate) fn tests() -> Vec<Trial> {
+    let mut tests = Vec::new();
+    tests.extend(suite::over!(
+        "asynchronous::one_at_a_time",
+        crate::asynchronous::OneAtATime
+    ));
+    tests.extend(suite::over!(
+        "asynchronous::own_thread",
+        crate::asynchronous::OwnThread
+    ));
+    tests.extend(suite::over!(
+        "asynchronous::on_tokio",
+        crate::asynchronous::OnTokio
+    ));
+    tests.extend(suite::over!(
+        "asynchronous::spawned_by_tokio",
+        crate::asynchronous::SpawnedByTokio
+    ));
+    tests.extend(suite::over!(
+        "asynchronous::spawned_by_smol",
+        crate::asynchronous::SpawnedBySmol
+    ));
+    tests
+}

@@ -13,43 +13,41 @@ use crate::door::Door;
 use crate::support::limit_time;
 use crate::work::{Answer, Work};
 
-/// Has a backend go through the suite, a test for each guarantee.
+/// The suite over one backend, a test for each guarantee.
 macro_rules! over {
-    ($module:ident, $backend:ty) => {
-        mod $module {
-            $crate::suite::over! { @tests $backend;
-                every_promise_settles_once_and_is_counted_once
-                equal_requests_in_flight_share_one_run
-                an_output_is_shared_for_as_long_as_somebody_holds_it
-                a_callback_that_queues_the_same_request_gets_a_new_run
-                an_aborted_request_is_never_processed
-                who_leaves_a_shared_run_leaves_alone
-                a_running_request_is_told_that_nobody_wants_it
-                dropping_a_promise_is_not_aborting
-                a_set_yields_promises_as_they_settle
-                callbacks_run_once_and_in_order
-                a_panic_is_a_value_and_the_worker_goes_on
-                no_request_waits_while_a_worker_has_room
-                a_bounded_queue_is_bounded_and_gives_requests_back
-                nothing_begins_while_the_service_is_paused
-                stopping_finishes_what_is_queued
-                discarding_finishes_only_what_runs
-                abandoning_settles_everything_at_once
-                a_killed_worker_settles_what_it_has_and_is_replaced
-                workers_come_and_go_and_nothing_is_lost
-                an_assigned_request_runs_on_its_worker
-                a_broadcast_reaches_every_processor_between_its_requests
-                the_status_shows_what_each_worker_holds
-            }
+    ($name:literal, $backend:ty) => {
+        $crate::suite::over! { @tests $name, $backend;
+            every_promise_settles_once_and_is_counted_once
+            equal_requests_in_flight_share_one_run
+            an_output_is_shared_for_as_long_as_somebody_holds_it
+            a_callback_that_queues_the_same_request_gets_a_new_run
+            an_aborted_request_is_never_processed
+            who_leaves_a_shared_run_leaves_alone
+            a_running_request_is_told_that_nobody_wants_it
+            dropping_a_promise_is_not_aborting
+            a_set_yields_promises_as_they_settle
+            callbacks_run_once_and_in_order
+            a_panic_is_a_value_and_the_worker_goes_on
+            no_request_waits_while_a_worker_has_room
+            a_bounded_queue_is_bounded_and_gives_requests_back
+            nothing_begins_while_the_service_is_paused
+            stopping_finishes_what_is_queued
+            discarding_finishes_only_what_runs
+            abandoning_settles_everything_at_once
+            a_killed_worker_settles_what_it_has_and_is_replaced
+            workers_come_and_go_and_nothing_is_lost
+            an_assigned_request_runs_on_its_worker
+            a_broadcast_reaches_every_processor_between_its_requests
+            the_status_shows_what_each_worker_holds
         }
     };
-    (@tests $backend:ty; $($test:ident)*) => {
-        $(
-            #[test]
-            fn $test() {
-                crate::suite::$test::<$backend>();
-            }
-        )*
+    (@tests $name:literal, $backend:ty; $($test:ident)*) => {
+        [$(
+            libtest_mimic::Trial::test(concat!($name, "::", stringify!($test)), || {
+                $crate::suite::$test::<$backend>();
+                Ok(())
+            }),
+        )*]
     };
 }
 pub(crate) use over;
@@ -199,14 +197,14 @@ pub(crate) fn who_leaves_a_shared_run_leaves_alone<B: Backend>() {
 
 pub(crate) fn a_running_request_is_told_that_nobody_wants_it<B: Backend>() {
     let (service, door) = (start::<B>(1), Door::new());
-    let is_wanted = |number| Work::IsWanted {
+    let unwanted = service.queue_unshared(Work::UntilUnwanted {
         door: door.port,
-        number,
-    };
-    let (unwanted, wanted) = (
-        service.queue_unshared(is_wanted(1)),
-        service.queue_unshared(is_wanted(2)),
-    );
+        number: 1,
+    });
+    let wanted = service.queue_unshared(Work::IsWanted {
+        door: door.port,
+        number: 2,
+    });
     door.wait_for(1, 1);
     assert_eq!(unwanted.abort(), Abort::Running);
     door.let_in(1);

@@ -1,11 +1,12 @@
 //! The work of the suite: requests that any backend can carry, and what each does.
 
 use parallel_workers::{Context, Processor};
+use serde::{Deserialize, Serialize};
 
 use crate::door::knock;
 
 /// What is asked for. It says everything by value, so that it means the same in another process.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Work {
     Echo(u64),
     /// An output that is a failure.
@@ -21,6 +22,11 @@ pub(crate) enum Work {
         door: u16,
         number: u64,
     },
+    /// Knocks, is let in, and waits until nobody wants its output.
+    UntilUnwanted {
+        door: u16,
+        number: u64,
+    },
 }
 
 pub(crate) type Answer = Result<u64, String>;
@@ -31,14 +37,18 @@ pub(crate) fn answer(work: &Work, context: &Context<'_>) -> Answer {
         Work::Echo(number) | Work::Knock { number, .. } => Ok(*number),
         Work::Fail(number) => Err(format!("{number} is not to be had")),
         Work::Panic(number) => panic!("number {number}"),
-        Work::IsWanted { .. } => Ok(u64::from(!context.is_cancelled())),
+        Work::IsWanted { .. } | Work::UntilUnwanted { .. } => {
+            Ok(u64::from(!context.is_cancelled()))
+        }
     }
 }
 
 /// The door at which work stands first, and its number there.
 pub(crate) fn door_of(work: &Work) -> Option<(u16, u64)> {
     match work {
-        Work::Knock { door, number } | Work::IsWanted { door, number } => Some((*door, *number)),
+        Work::Knock { door, number }
+        | Work::IsWanted { door, number }
+        | Work::UntilUnwanted { door, number } => Some((*door, *number)),
         _ => None,
     }
 }
@@ -56,6 +66,9 @@ impl Processor for Worker {
     fn process(&mut self, work: &Work, context: &Context<'_>) -> Answer {
         if let Some((door, number)) = door_of(work) {
             knock(door, number);
+        }
+        if let Work::UntilUnwanted { .. } = work {
+            futures::executor::block_on(context.cancelled());
         }
         self.done += 1;
         answer(work, context)
