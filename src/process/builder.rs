@@ -21,6 +21,7 @@ use crate::sync::Arc;
 #[must_use = "it starts nothing before `start`"]
 pub struct ChildBuilder<P> {
     command: Box<dyn FnOnce() -> Command>,
+    configure: Vec<Box<dyn FnOnce(&mut Command)>>,
     /// The processor that this program is to serve, if it is this program.
     served: Option<&'static str>,
     pub(crate) options: Options,
@@ -68,6 +69,7 @@ where
         let on_stderr = |worker: &str, line: &str| eprintln!("{worker}: {line}");
         Self {
             command: Box::new(command),
+            configure: Vec::new(),
             served: None,
             options: Options {
                 codec: Codec::Postcard,
@@ -85,6 +87,14 @@ where
             },
             processor: PhantomData,
         }
+    }
+
+    /// Changes the command before it is started: its arguments, its environment, its folder.
+    ///
+    /// Its standard input, output and error, and its process group, are set after that.
+    pub fn configure(mut self, configure: impl FnOnce(&mut Command) + 'static) -> Self {
+        self.configure.push(Box::new(configure));
+        self
     }
 
     /// Speaks JSON lines with it, which any language can: requests and outputs as `serde_json` writes them. Default:
@@ -188,6 +198,9 @@ where
             return Err(ChildError::NotServed { processor });
         }
         let mut command = (self.command)();
+        self.configure
+            .into_iter()
+            .for_each(|configure| configure(&mut command));
         let codec = self.options.codec.name();
         let served = self.served.unwrap_or_default();
         let told = format!("{codec} {} {served}", std::process::id());
