@@ -278,12 +278,12 @@ where
 
     /// `run` has returned, or a future of it is gone: no waker of it stays behind.
     pub(crate) fn stop_waiting(&mut self) {
-        let Desk { home, record } = &*self.desk;
+        let record = &self.desk.record;
         record.stop_listening();
         record.set_keeper(None);
         #[cfg(feature = "async")]
         if std::mem::take(&mut self.takes_own) {
-            home.queue.recovered(record);
+            self.desk.home.queue.recovered(record);
         }
         self.stop_polling();
     }

@@ -93,12 +93,13 @@ async function serve() {
       send('{"recalled":[]}'); // Whatever has come has begun.
     }
   }
+  // What has not been answered is for nobody, for the service is gone. Writing to a pipe is synchronous here.
+  process.exit();
 }
 
 if (process.env.PARALLEL_WORKERS_CHILD?.split(" ")[0] !== "json") {
   console.error("worker.js is a worker that a parallel-workers service starts, with the json codec.");
   process.exitCode = 2;
 } else {
-  // There is no process.exit() at the end of the input: Node ends by itself, when all is answered and written.
   serve().catch((error) => process.stderr.write(`worker.js: ${error.message}\n`, () => process.exit(1)));
 }

@@ -6,8 +6,10 @@ functions and the table below. Whatever they print goes to standard error. The p
 """
 
 import collections
+import ctypes
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -77,11 +79,16 @@ def main():
     if os.environ.get("PARALLEL_WORKERS_CHILD", "").split()[:1] != ["json"]:
         print("worker.py is a worker that a parallel-workers service starts, with the json codec.", file=sys.stderr)
         sys.exit(2)
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # For what does not print by sys.stdout, as a program that a target runs.
+    if sys.platform == "linux":
+        # It reads nothing in the middle of a request: so the system is to end it when the service is gone.
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    messages, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    # For a program that a target runs: it is to read no messages, and to write none.
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
     sys.stdout = sys.stderr
 
-    for message in map(decode, sys.stdin.buffer):
+    for message in map(decode, messages):
         if "hello" in message:
             service = message["hello"]
             line = encode({"hello": {"version": VERSION, "concurrency": 1, "window": 1}})

@@ -21,12 +21,14 @@ use crate::sync::Arc;
 #[must_use = "it starts nothing before `start`"]
 pub struct ChildBuilder<P> {
     command: Box<dyn FnOnce() -> Command>,
-    configure: Vec<Box<dyn FnOnce(&mut Command)>>,
+    configure: Vec<Configure>,
     /// The processor that this program is to serve, if it is this program.
     served: Option<&'static str>,
     pub(crate) options: Options,
     processor: PhantomData<fn() -> P>,
 }
+
+type Configure = Box<dyn FnOnce(&mut Command)>;
 
 /// What a child may do.
 #[derive(Clone)]

@@ -93,6 +93,9 @@ where
     /// A program of yours: one that calls [`process::serve`](crate::process::serve), or one in another language, see
     /// [`ChildBuilder::json`] and [`Foreign`](crate::process::Foreign). Its standard input, output and error are set.
     ///
+    /// One in another language that is busy when this program is killed hears of it when it reads again. On Linux,
+    /// `setpriv --pdeathsig KILL python3 lengths.py` has the system end it.
+    ///
     /// ```no_run
     /// # use parallel_workers::{ProcessorService, process::{Child, Foreign}};
     /// use std::process::Command;

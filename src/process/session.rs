@@ -291,7 +291,7 @@ where
     ) -> Result<Option<Answer<T>>, End> {
         while let Some(read) = self.read(decoder) {
             read?;
-            while let Some(span) = decoder.next().map_err(|error| broke(&error))? {
+            if let Some(span) = decoder.next().map_err(|error| broke(&error))? {
                 let message = self.codec.read_from_worker(decoder.bytes(span));
                 match message.map_err(|error| broke(&error))? {
                     FromWorker::Output { id, output } if id == wanted => {

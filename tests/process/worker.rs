@@ -151,6 +151,8 @@ pub(crate) enum Answer {
 #[derive(Default)]
 pub(crate) struct Worker {
     kept: Vec<u8>,
+    /// Nobody waits for it: it is to end with this process.
+    started: Option<std::process::Child>,
     at_the_end: Option<(u16, u64)>,
 }
 
@@ -190,8 +192,9 @@ impl Processor for Worker {
             }
             Task::ProcessId => return Answer::Number(u64::from(std::process::id())),
             Task::Start => {
-                let started = Command::new("sleep").arg("1000").spawn().unwrap();
-                return Answer::Number(u64::from(started.id()));
+                self.started = Some(Command::new("sleep").arg("1000").spawn().unwrap());
+                let id = self.started.as_ref().unwrap().id();
+                return Answer::Number(u64::from(id));
             }
             Task::Keep(bytes) => self.kept.resize(*bytes, 7),
             Task::Print(lines) => {

@@ -1,0 +1,55 @@
+//! Workers in other languages: named targets with arguments, in Python and in Node.
+//!
+//!     cargo run --example any_language --features process,serde
+//!
+//! The workers are `examples/any_language/worker.py` and `worker.js`, which need `python3` and `node`, and nothing else. What
+//! they say and are told is in `src/process/PROTOCOL.md`.
+
+use std::error::Error;
+use std::path::Path;
+use std::process::Command;
+
+use parallel_workers::ProcessorService;
+use parallel_workers::process::{Child, Foreign};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// What is asked for: a function of the worker's, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+struct Job {
+    target: &'static str,
+    arguments: Value,
+}
+
+/// Whatever a function gives. One that raises an error settles its promise with `Failure::Panicked`.
+type Jobs = Foreign<Job, Value>;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    for (program, worker) in [("python3", "worker.py"), ("node", "worker.js")] {
+        println!("{program}:");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/any_language");
+        let child = move || {
+            let mut command = Command::new(program);
+            command.arg(folder.join(worker));
+            Child::<Jobs>::command(command).json().start()
+        };
+        let service = ProcessorService::builder().workers(2).try_start(child)?;
+        let jobs = [
+            ("add", json!({ "a": 1, "b": 2 })),
+            ("greet", json!({ "name": "Ada" })),
+            ("word_count", json!({ "text": "to be or not to be" })),
+            ("sleep", json!({ "seconds": 0.1 })),
+            ("fail", json!({ "message": "on purpose" })),
+            ("fly", json!({})),
+        ];
+        let jobs = jobs.map(|(target, arguments)| Job { target, arguments });
+        for promise in service.map(jobs) {
+            let target = promise.request().target;
+            match promise.wait() {
+                Ok(output) => println!("  {target}: {output}"),
+                Err(failure) => println!("  {target}: {failure}"),
+            }
+        }
+    }
+    Ok(())
+}
