@@ -94,7 +94,10 @@ where
                 return Ok(());
             }
             if has_sent {
+                // What else there is to do first makes for more answers at a time.
                 thread::yield_now();
+            } else {
+                self.child.link.sleeper.look_out();
             }
             let stdout = self.child.session.stdout();
             let waited = self.child.link.wait(stdout, timeout);

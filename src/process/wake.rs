@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, Timespec, poll};
 
-use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::{Arc, now, thread};
 
 /// The thread works, and will look again before it waits.
 const AWAKE: u8 = 0;
@@ -16,6 +16,10 @@ const AWAKE: u8 = 0;
 const WOKEN: u8 = 1;
 /// It waits, or is about to.
 const WAITING: u8 = 2;
+
+/// About what it takes to wake a thread.
+const LONGEST_LOOKOUT: Duration = Duration::from_micros(50);
+const SHORTEST_LOOKOUT: Duration = Duration::from_micros(1);
 
 /// What wakes it.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub(crate) struct Alarm {
 pub(crate) struct Sleeper {
     pub(crate) alarm: Arc<Alarm>,
     heard: UnixStream,
+    /// For how long it looks out.
+    lookout: Duration,
 }
 
 impl Wake for Alarm {
@@ -55,12 +61,36 @@ impl Sleeper {
             state: AtomicU8::new(AWAKE),
             ringing,
         });
-        Ok(Self { alarm, heard })
+        Ok(Self {
+            alarm,
+            heard,
+            lookout: SHORTEST_LOOKOUT,
+        })
     }
 
     /// The thread is about to look at everything it may be woken for.
     pub(crate) fn look(&self) {
         self.alarm.state.store(AWAKE, Ordering::SeqCst);
+    }
+
+    /// Looks out for being woken for a short while, for longer where that has paid: to wake a thread that sleeps takes longer
+    /// than most short requests. See [`blocking`](crate::blocking).
+    pub(crate) fn look_out(&mut self) {
+        let begin = now();
+        loop {
+            for _ in 0..32 {
+                std::hint::spin_loop();
+            }
+            if self.alarm.state.load(Ordering::SeqCst) == WOKEN {
+                self.lookout = (self.lookout * 2).min(LONGEST_LOOKOUT);
+                return;
+            }
+            if now().saturating_duration_since(begin) >= self.lookout {
+                self.lookout = (self.lookout / 2).max(SHORTEST_LOOKOUT);
+                return;
+            }
+            thread::yield_now();
+        }
     }
 
     /// Waits until one of `fds` is ready, or it is woken, or the time is up; at once, if it was woken since it looked.
