@@ -15,6 +15,7 @@
 #[cfg(feature = "async")]
 mod asynchronous;
 mod requests;
+mod returned;
 mod waiting;
 mod workers;
 
