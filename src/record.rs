@@ -392,6 +392,7 @@ impl WorkerRecord {
     }
 
     /// Another process does the worker's work from now on, or, with 0, none does.
+    #[cfg(feature = "process")]
     pub(crate) fn set_process(&self, id: u32) {
         // ORDERING: relaxed; it is told to readers of the status only.
         self.process.store(id, Ordering::Relaxed);
