@@ -1,6 +1,23 @@
 //! Workers in other languages: named targets with arguments, in Python and in Node.
 //!
-//!     cargo run --example any_language --features process,serde
+//! `cargo run --example any_language --features process,serde`
+//!
+//! ```text
+//! python3:
+//!   add: 3
+//!   greet: "Hello Ada"
+//!   word_count: {"be":2,"not":1,"or":1,"to":2}
+//!   sleep: 0.1
+//!   fail: processing the request panicked: on purpose, at worker.py:36
+//!   fly: processing the request panicked: no target named "fly", at worker.py:47
+//! node:
+//!   add: 3
+//!   greet: "Hello Ada"
+//!   word_count: {"be":2,"not":1,"or":1,"to":2}
+//!   sleep: 0.1
+//!   fail: processing the request panicked: on purpose, at worker.js:26
+//!   fly: processing the request panicked: no target named "fly", at worker.js:39
+//! ```
 //!
 //! The workers are `examples/any_language/worker.py` and `worker.js`, which need `python3` and `node`, and nothing else. What
 //! they say and are told is in `src/process/PROTOCOL.md`.

@@ -1,6 +1,13 @@
 //! Child processes: the same program, where a crash is one request's and nobody else's.
 //!
-//!     cargo run --example children --features process
+//! `cargo run --example children --features process`
+//!
+//! ```text
+//! 12 / 4 = 3
+//! 12 / 0: processing the request panicked: attempt to divide by zero, at examples/children.rs:29:9
+//! 13 / 1: the worker that had the request was lost: its process ended, signal: 6 (SIGABRT)
+//! 14 / 7 = 2
+//! ```
 
 use std::error::Error;
 
@@ -30,7 +37,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let service = ProcessorService::builder()
         .workers(2)
         .name("divider")
-        .try_start(|| Child::<Divider>::this_program().start())?;
+        .try_start(|| {
+            Child::<Divider>::this_program()
+                .on_stderr(|_, _| {})
+                .start()
+        })?;
     let requests = [(12, 4), (12, 0), (13, 1), (14, 7)];
     for promise in service.map(requests) {
         let (dividend, divisor) = promise.request();

@@ -9,7 +9,7 @@ mod support;
 #[path = "backends/work.rs"]
 mod work;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Arguments;
 use parallel_workers::{Processor, ProcessorService, ProcessorServiceBuilder};
 
 use work::{Answer, Work, Worker};
@@ -55,10 +55,10 @@ mod children;
 fn main() {
     #[cfg(feature = "process")]
     parallel_workers::process::serve(Worker::default);
-    let mut tests: Vec<Trial> = suite::over!("threads", crate::Threads).into();
+    let tests = suite::over!("threads", crate::Threads).into_iter();
     #[cfg(feature = "tokio")]
-    tests.extend(asynchronous::tests());
+    let tests = tests.chain(asynchronous::tests());
     #[cfg(feature = "process")]
-    tests.extend(children::tests());
-    libtest_mimic::run(&Arguments::from_args(), tests).exit();
+    let tests = tests.chain(children::tests());
+    libtest_mimic::run(&Arguments::from_args(), tests.collect()).exit();
 }

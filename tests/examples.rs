@@ -45,6 +45,11 @@ macro_rules! prints_what_it_says {
 prints_what_it_says!(60 lines: hello, select, callbacks, abort, shared, map);
 prints_what_it_says!(80 lines: resource, named_jobs);
 
+#[cfg(feature = "process")]
+prints_what_it_says!(60 lines: children);
+#[cfg(all(feature = "process", feature = "serde"))]
+prints_what_it_says!(80 lines: any_language);
+
 #[cfg(feature = "async")]
 #[test]
 fn ports_finds_the_three_that_are_open() {
