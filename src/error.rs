@@ -3,10 +3,10 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::process::ExitStatus;
 
 use thiserror::Error;
 
+use crate::loss::Loss;
 use crate::panic::Panic;
 use crate::request_id::RequestId;
 use crate::sync::Arc;
@@ -41,36 +41,6 @@ pub enum Failure {
     /// not settled by it.
     #[error("waiting on this worker could block its service for ever, and it has no spare worker")]
     WouldDeadlock,
-}
-
-/// Why a worker was lost with what it had.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum Loss {
-    /// Somebody [killed](crate::Worker::kill) it.
-    #[error("it was killed")]
-    Killed,
-    /// Its service was [abandoned](crate::Shutdown::Abandon).
-    #[error("its service was abandoned")]
-    Abandoned,
-    /// It had left before it came to this.
-    #[error("it had left")]
-    Left,
-    /// Its processor dropped the request without an output.
-    #[error("its processor dropped the request")]
-    Dropped,
-    /// No processor could be made for it, nor for any other worker.
-    #[error("no processor could be made")]
-    NoProcessor,
-    /// The child process that processed the request ended in the middle of it, by itself or by somebody else's signal.
-    #[error("its process ended, {0}")]
-    Ended(ExitStatus),
-    /// The child process took longer than a request may, and was killed.
-    #[error("its process was killed: the request took longer than it may")]
-    TimedOut,
-    /// The child process sent what it may not send, and was killed.
-    #[error("its process was killed: {0}")]
-    BrokeProtocol(Arc<String>),
 }
 
 /// Requests each of which waits for the next, and the last one for the first.

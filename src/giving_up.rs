@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use crate::counters::Tally;
 use crate::dispatcher::{Dispatcher, Entry};
-use crate::error::{Failure, Loss};
+use crate::error::Failure;
 use crate::hand::Taken;
 use crate::in_flight::KeyHash;
+use crate::loss::Loss;
 use crate::panic::discard;
 use crate::record::WorkerRecord;
 use crate::state::Phase;

@@ -12,7 +12,8 @@ use std::task::{self, Waker};
 use crate::context::Context;
 use crate::desk::{Begun, Desk};
 use crate::dispatcher::Entry;
-use crate::error::{Failure, Loss};
+use crate::error::Failure;
+use crate::loss::Loss;
 #[cfg(any(feature = "async", feature = "process"))]
 use crate::panic::Panic;
 use crate::record::Ending;

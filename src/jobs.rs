@@ -10,10 +10,10 @@ use crate::context::Context;
 use crate::departures::Departures;
 use crate::desk::{Begun, Desk};
 use crate::dispatcher::Entry;
-use crate::error::Loss;
 use crate::hand::{Hand, Taken};
 use crate::job::Job;
 use crate::lanes::Assigned;
+use crate::loss::Loss;
 use crate::pace::Pace;
 #[cfg(any(feature = "async", feature = "process"))]
 use crate::panic::Panic;

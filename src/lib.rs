@@ -49,8 +49,8 @@
 //!     call back; none of them runs under a lock of this crate, but `Hash` and `Eq`, which poison nothing there.
 //! 13. **No unsafe code.**
 //!
-//! Not promised: that a request which never ends can be ended (its promise can be settled, see [`Worker::kill`] and
-//! [`Shutdown::Abandon`]), nor that anything survives the end of the process. Where a program is built with
+//! Not promised: that a request which never ends can be ended on a thread (its promise can be settled, see [`Worker::kill`] and
+//! [`Shutdown::Abandon`]; in a child process it is), nor that anything survives the end of the process. Where a program is built with
 //! `panic = "abort"`, a panic ends it.
 //!
 //! # A worker is a processor that runs jobs
@@ -69,6 +69,11 @@
 //!
 //! With the feature `async`, processors await too: `Async` makes a [`Processor`] of an `AsyncProcessor`, and one worker drives
 //! thousands of requests at a time, on its own thread, inside tokio or another runtime, or as tasks that a runtime spawns.
+//!
+//! # Child processes
+//!
+//! With the feature `process`, `process::Child` has the requests of each worker processed by a process of its own: this program
+//! again, another one, or one in any language. What crashes or never ends is one request's matter then, and a kill is a kill.
 //!
 //! # Workers
 //!
@@ -101,7 +106,7 @@
 //! `record` and what else is plain; `state`, `subscribers` and `run`, the one subtle part; `lane`, `inbox`, `hand`, `lanes`, `sleepers` and
 //! `idle`, which make up `queue_state` and so `queue`; `in_flight` and `departures`, `parked`, `room`, `observer`; `dispatcher`, where
 //! all of these meet, with `entry`, `ending` and `giving_up`; `promise` and `promise_set`; `context`, `desk`, `job`, `jobs`, `processor`, `mail` and `supervisor`; `pool`, `replacement` and `reserve`,
-//! `builder`, `service`, `worker`, `assign`, `broadcast`; and `asynchronous`, which knows nothing but `jobs`.
+//! `builder`, `service`, `worker`, `assign`, `broadcast`; and `asynchronous` and `process`, which know nothing but `jobs`.
 
 mod assign;
 #[cfg(feature = "async")]
@@ -190,6 +195,7 @@ mod waiting;
 mod waits;
 
 mod blocking;
+mod loss;
 mod panic;
 mod ready;
 mod sync;
@@ -202,12 +208,13 @@ pub use broadcast::Broadcast;
 pub use builder::ProcessorServiceBuilder;
 pub use cancelled::Cancelled;
 pub use context::Context;
-pub use error::{Circle, FactoryError, Failure, Loss, QueueError, StartError};
+pub use error::{Circle, FactoryError, Failure, QueueError, StartError};
 pub use event::{Event, Outcome};
 pub use events::Events;
 pub use handle::{Handle, PromiseOf, PromiseSetOf};
 pub use job::Job;
 pub use jobs::Jobs;
+pub use loss::{Breach, Loss};
 pub use map::{Map, MapUnordered};
 pub use map_async::{MapAsync, MapUnorderedAsync};
 pub use next_job::NextJob;

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::error::{Failure, Loss};
+use crate::error::Failure;
+use crate::loss::Loss;
 use crate::record::WorkerRecord;
 use crate::sync::Mutex;
 

@@ -10,7 +10,7 @@
 //! [one page](https://docs.rs/crate/parallel-workers/latest/source/src/process/PROTOCOL.md), from which somebody can write a
 //! worker in an afternoon; `examples/any_language` has one in Python and one in Node.
 //!
-//! For Unix. On Linux, children that [`serve`] are also ended by a signal when their worker's thread is gone, memory can be
+//! For Unix. On Linux, children that [`serve`](fn@serve) are also ended by a signal when their worker's thread is gone, memory can be
 //! limited, and the status tells their processor time and memory.
 
 mod builder;

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
-use crate::error::Loss;
 use crate::figures;
 use crate::held::Held;
+use crate::loss::Loss;
 use crate::panic::catch;
 use crate::spares::Spares;
 use crate::status::{ProcessStatus, RequestStatus, WorkerId, WorkerState, WorkerStatus};

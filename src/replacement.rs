@@ -4,7 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use crate::blocking::block_until;
-use crate::error::{Loss, StartError};
+use crate::error::StartError;
+use crate::loss::Loss;
 use crate::pool::{Pool, close_if_deserted, leave, no_thread};
 use crate::processor::Processor;
 use crate::queue_state::Popped;

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use crate::blocking::block_until;
 use crate::desk::Desk;
-use crate::error::{FactoryError, Failure, Loss, StartError};
+use crate::error::{FactoryError, Failure, StartError};
 use crate::jobs::Jobs;
+use crate::loss::Loss;
 use crate::mail::Mail;
 use crate::panic::{catch, discard};
 use crate::processor::Processor;

@@ -131,6 +131,8 @@ impl<P: Processor> Worker<P> {
     /// Gives the worker up: what it runs settles with [`Failure::WorkerLost`](crate::Failure::WorkerLost) at once,
     /// and another worker, of the same name and with a new id, takes its place. Gives that id.
     ///
+    /// Where a child process does its work, that is killed; what had not begun there goes to another worker.
+    ///
     /// A thread cannot be ended from outside. If it is in a request, it goes on with that, and ends when it does;
     /// what it gives then is for nobody, nobody waits for it, and
     /// [`Context::is_cancelled`](crate::Context::is_cancelled) tells it so. The replacement makes its processor

@@ -128,7 +128,7 @@ const LAYERS: [&[&str]; 10] = [
         "waiting",
         "waits",
     ],
-    &["blocking", "panic", "ready", "sync", "wakers"],
+    &["blocking", "loss", "panic", "ready", "sync", "wakers"],
 ];
 
 /// The module that a file is, or is a part of.

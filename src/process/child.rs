@@ -29,7 +29,7 @@ use crate::sync::{Arc, now, thread};
 /// The requests are sent ahead of need, so that the pipe's latency is paid once and not for each; what waits behind a
 /// slow one is taken back and goes to an idle worker. When the process ends in the middle of a request, whatever it was
 /// that ended it, that request's promise settles with [`Failure::WorkerLost`](crate::Failure::WorkerLost), which says how the
-/// process ended ([`Loss::Ended`]), all others that it had been sent go to other workers, and another process is
+/// process ended ([`Loss::Ended`](crate::Loss::Ended)), all others that it had been sent go to other workers, and another process is
 /// started: at once, or, where one after the other ends without having answered anything, with backoff.
 ///
 /// **Each request begins once.** Where that is not needed, [`ChildBuilder::retry_lost`] has those begin again whose
@@ -62,7 +62,7 @@ use crate::sync::{Arc, now, thread};
 /// ```
 ///
 /// A child ends when its worker does, and when this program ends, however that does: the end of its input tells it, and on
-/// Linux a signal too, if it is one that [`serve`](crate::process::serve)s. [`Worker::kill`](crate::Worker::kill) kills it,
+/// Linux a signal too, if it is one that [`serve`](fn@crate::process::serve)s. [`Worker::kill`](crate::Worker::kill) kills it,
 /// with all that it has started.
 ///
 /// The processor's own [`run`](Processor::run) is not called in the child: it processes one request after another. `Hash` and
@@ -85,12 +85,12 @@ where
     P::Request: Serialize,
     P::Output: DeserializeOwned,
 {
-    /// This program again, in which [`process::serve::<P>`](crate::process::serve) is called at the head of `main`.
+    /// This program again, in which [`process::serve::<P>`](fn@crate::process::serve) is called at the head of `main`.
     pub fn this_program() -> ChildBuilder<P> {
         ChildBuilder::this_program()
     }
 
-    /// A program of yours: one that calls [`process::serve`](crate::process::serve), or one in another language, see
+    /// A program of yours: one that calls [`process::serve`](fn@crate::process::serve), or one in another language, see
     /// [`ChildBuilder::json`] and [`Foreign`](crate::process::Foreign). Its standard input, output and error are set.
     ///
     /// One in another language that is busy when this program is killed hears of it when it reads again. On Linux,

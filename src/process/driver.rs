@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Failure, Loss};
+use crate::error::Failure;
 use crate::job::Job;
 use crate::jobs::Jobs;
+use crate::loss::Loss;
 use crate::panic::{Panic, catch};
 use crate::process::child::Child;
 use crate::process::message::{FromService, MessageError};

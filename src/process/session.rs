@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
-use crate::error::Loss;
 use crate::job::Job;
+use crate::loss::{Breach, Loss};
 use crate::panic::{Panic, catch};
 use crate::process::frame::Decoder;
 use crate::process::link::Link;
 use crate::process::message::{Codec, FromWorker};
 use crate::process::spawned::Spawned;
 use crate::process::window::{Fate, Window};
-use crate::sync::{Arc, Mutex, now};
+use crate::sync::{Mutex, now};
 
 /// A process whose output has ended has so long to end itself.
 const GRACE: Duration = Duration::from_millis(200);
@@ -446,7 +446,7 @@ where
                 None => {
                     self.process.kill();
                     let reason = "it closed its standard output, and did not end";
-                    Loss::BrokeProtocol(Arc::new(reason.to_owned()))
+                    Loss::BrokeProtocol(Breach::new(reason))
                 }
             },
             End::Unwanted => {
@@ -463,7 +463,7 @@ where
 
 /// It broke the protocol, in this way.
 fn broke(reason: &impl ToString) -> End {
-    End::For(Loss::BrokeProtocol(Arc::new(reason.to_string())))
+    End::For(Loss::BrokeProtocol(Breach::new(reason.to_string())))
 }
 
 /// Puts requests back into the queue, in the order in which they were.

@@ -58,7 +58,7 @@ pub(crate) fn who_breaks_the_protocol_is_killed_and_replaced() {
         let Loss::BrokeProtocol(said) = &loss else {
             panic!("{way}: {loss:?}");
         };
-        assert!(said.contains(reason), "{way}: {said}");
+        assert!(said.as_str().contains(reason), "{way}: {said}");
         assert_eq!(service.status().workers[0].respawns, 1, "{way}");
     }
     // The first answer is good, and what comes behind it costs the child.
