@@ -13,7 +13,6 @@ use crate::dispatcher::Entry;
 use crate::hand::{Hand, Taken};
 use crate::job::Job;
 use crate::lanes::Assigned;
-use crate::loss::Loss;
 use crate::pace::Pace;
 #[cfg(any(feature = "async", feature = "process"))]
 use crate::panic::Panic;
@@ -34,7 +33,7 @@ where
     R: Hash + Eq + Send + Sync + 'static,
     T: Send + Sync + 'static,
 {
-    desk: Arc<Desk<R, T>>,
+    pub(crate) desk: Arc<Desk<R, T>>,
     /// How many were taken, ever.
     taken: u64,
     /// Of the requests that begin.
@@ -43,8 +42,8 @@ where
     hand: Option<OwnHand<R, T>>,
     must_finish: bool,
     is_closed: bool,
-    /// Whether its processor asked to be made anew.
-    is_renewed: bool,
+    /// Whether its processor asked to be made anew, with backoff.
+    pub(crate) has_failed: bool,
     /// Whether a task of its own may be among the queue's sleepers.
     is_asleep: bool,
     /// Whether it may be among those that take nothing but their own.
@@ -82,7 +81,7 @@ where
             hand: None,
             must_finish: false,
             is_closed: false,
-            is_renewed: false,
+            has_failed: false,
             is_asleep: false,
             #[cfg(feature = "async")]
             takes_own: false,
@@ -227,27 +226,9 @@ where
         Poll::Ready(())
     }
 
-    /// Has `give_up` called when all that this worker has is given up, with the reason, before any of it is settled, on the
-    /// thread of whoever does that. Until `run` returns.
-    ///
-    /// For processors that send requests elsewhere: they can tell which of these had begun there, and
-    /// [give back](Job::give_back) the others. What is not ended then is settled with that reason.
-    pub fn on_given_up(&mut self, give_up: impl Fn(Loss) + Send + Sync + 'static) {
-        self.desk.record.set_keeper(Some(Arc::new(give_up)));
-    }
-
-    /// Has this worker's processor made anew by the factory when `run` returns, as after a panic.
-    ///
-    /// Where it has given no output since it was made, that is done with backoff: after 10 ms, and twice as long every
-    /// further time, up to a second.
-    pub fn renew(&mut self) {
-        self.is_renewed = true;
-        self.desk.record.spoil();
-    }
-
-    /// Whether that was asked for since `run` was called.
-    pub(crate) fn is_renewed(&self) -> bool {
-        self.is_renewed
+    /// Whether its processor has failed since `run` was called.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed
     }
 
     /// The next job that was assigned to this worker, though it is to return: what it has may wait for that, and nobody
@@ -308,7 +289,7 @@ where
     /// `run` is about to be called.
     pub(crate) fn begin(&mut self) {
         self.must_finish = false;
-        self.is_renewed = false;
+        self.has_failed = false;
     }
 
     pub(crate) fn taken(&self) -> u64 {

@@ -105,7 +105,7 @@
 //! with `spares`, for those who wait inside a worker; `service_id`, `status`, `event`,
 //! `record` and what else is plain; `state`, `subscribers` and `run`, the one subtle part; `lane`, `inbox`, `hand`, `lanes`, `sleepers` and
 //! `idle`, which make up `queue_state` and so `queue`; `in_flight` and `departures`, `parked`, `room`, `observer`; `dispatcher`, where
-//! all of these meet, with `entry`, `ending` and `giving_up`; `promise` and `promise_set`; `context`, `desk`, `job`, `jobs`, `processor`, `mail` and `supervisor`; `pool`, `replacement` and `reserve`,
+//! all of these meet, with `entry`, `ending` and `giving_up`; `promise` and `promise_set`; `context`, `desk`, `job`, `jobs`, `renewal`, `processor`, `mail` and `supervisor`; `pool`, `replacement` and `reserve`,
 //! `builder`, `service`, `worker`, `assign`, `broadcast`; and `asynchronous` and `process`, which know nothing but `jobs`.
 
 mod assign;
@@ -137,6 +137,7 @@ mod job;
 mod jobs;
 mod next_job;
 mod processor;
+mod renewal;
 
 mod abort_on_drop;
 mod awaiting;

@@ -42,7 +42,7 @@ pub(crate) struct Supervisor<P: Processor> {
     factory: Arc<Factory<P>>,
     mail: Arc<Mail<P>>,
     jobs: Jobs<P::Request, P::Output>,
-    /// How often in a row its processor asked to be made anew, and had processed nothing.
+    /// How often in a row its processor failed, and had processed nothing.
     futile_renewals: u32,
     /// How many requests the worker had processed when its processor was made.
     processed: u64,
@@ -146,15 +146,15 @@ impl<P: Processor> Supervisor<P> {
         true
     }
 
-    /// Makes another processor, at once, unless the one before asked for that and had processed nothing. `None`: there is
+    /// Makes another processor, at once, unless the one before has failed and had processed nothing. `None`: there is
     /// no need for one.
     fn renew(&mut self) -> Option<P> {
         let record = &self.desk.record;
-        if record.is_lost() {
+        if record.is_lost() || self.jobs.is_closed() {
             return None;
         }
         let processed = record.outputs() + record.panicked();
-        let is_futile = self.jobs.is_renewed() && processed == self.processed;
+        let is_futile = self.jobs.has_failed() && processed == self.processed;
         self.processed = processed;
         self.futile_renewals = if is_futile {
             self.futile_renewals + 1

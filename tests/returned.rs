@@ -219,14 +219,15 @@ fn a_processor_that_asks_for_it_is_made_anew_and_not_all_the_time_where_it_does_
     let count = Arc::clone(&made);
     let service = ProcessorService::start(1, move || {
         count.fetch_add(1, Ordering::SeqCst);
-        let renew = |job: Given, jobs: &mut Jobs<u64, u64>| {
-            jobs.renew();
-            match job.request() {
-                0 => job.give_back(),
-                n => {
-                    let n = *n;
-                    job.settle(n);
-                }
+        let renew = |job: Given, jobs: &mut Jobs<u64, u64>| match job.request() {
+            0 => {
+                jobs.renew_with_backoff();
+                job.give_back();
+            }
+            n => {
+                jobs.renew();
+                let n = *n;
+                job.settle(n);
             }
         };
         Elsewhere(Box::new(renew))

@@ -78,6 +78,7 @@ const LAYERS: [&[&str]; 10] = [
         "jobs",
         "next_job",
         "processor",
+        "renewal",
     ],
     &[
         "abort_on_drop",

@@ -65,7 +65,8 @@ use crate::sync::{Arc, now, thread};
 /// Linux a signal too, if it is one that [`serve`](fn@crate::process::serve)s. [`Worker::kill`](crate::Worker::kill) kills it,
 /// with all that it has started.
 ///
-/// The processor's own [`run`](Processor::run) is not called in the child: it processes one request after another. `Hash` and
+/// The processor's own [`run`](Processor::run) is not called in the child: it processes one request after another.
+/// [`Context::deadline`] tells nothing there. `Hash` and
 /// `Eq` of requests are asked in this process only.
 pub struct Child<P: Processor> {
     pub(crate) session: Arc<Session<P::Request, P::Output>>,
@@ -318,7 +319,10 @@ where
     type Request = P::Request;
     type Output = P::Output;
 
-    /// Has the child process it, and waits for that. [`run`](Self::run) does not use it.
+    /// Has the child process it, and waits for that: for processors that wrap this one. [`run`](Self::run) does not use it.
+    ///
+    /// One request at a time goes through the pipe, aborts do not reach it, and of the options, `timeout` and what has to do with
+    /// several children are not for it.
     ///
     /// # Panics
     ///

@@ -66,9 +66,13 @@ where
 
     pub(crate) fn run(&mut self) {
         let worked = self.work();
-        if worked.is_err() || self.is_recycled {
-            // There will be another child, unless this worker is to have none.
-            self.jobs.renew();
+        // There will be another child, unless this worker is to have none.
+        match &worked {
+            // One after another may end as it begins.
+            Err(End::ByItself | End::For(Loss::BrokeProtocol(_))) => self.jobs.renew_with_backoff(),
+            Err(_) => self.jobs.renew(),
+            Ok(()) if self.is_recycled => self.jobs.renew(),
+            Ok(()) => {}
         }
         if let Err(end) = worked {
             self.child.session.end(end);

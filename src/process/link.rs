@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
+use crate::panic::catch;
 use crate::process::wake::Sleeper;
 use crate::sync::Arc;
 
@@ -200,10 +201,9 @@ impl Link {
     fn pass_on(&mut self) {
         if !self.line.is_empty() {
             let line = std::mem::take(&mut self.line);
-            (self.on_stderr)(
-                &self.name,
-                String::from_utf8_lossy(&line).trim_end_matches('\r'),
-            );
+            let line = String::from_utf8_lossy(&line);
+            // Foreign: a panic in it costs that line.
+            let _ = catch(|| (self.on_stderr)(&self.name, line.trim_end_matches('\r')));
         }
     }
 }
