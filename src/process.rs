@@ -19,6 +19,9 @@ mod driver;
 mod error;
 mod foreign;
 mod frame;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod intake;
 mod link;
 mod message;

@@ -161,6 +161,12 @@ impl Decoder {
         self.room() == 0
     }
 
+    /// So many bytes are allocated.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     fn room(&self) -> usize {
         self.buffer.len() - self.end
     }
