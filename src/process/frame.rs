@@ -152,6 +152,9 @@ impl Decoder {
         (self.begin, self.end) = (0, self.end - self.begin);
         if self.room() < LEAST / 2 {
             let grown = (2 * self.buffer.len()).max(LEAST).min(self.longest());
+            // A vector would double itself, also for the last few bytes of the longest message.
+            let more = grown.saturating_sub(self.buffer.len());
+            self.buffer.reserve_exact(more);
             self.buffer.resize(grown, 0);
         }
     }
@@ -266,6 +269,19 @@ mod tests {
                 count > 0 && buffer <= (4 * come).max(LEAST),
                 "{buffer} for {come}"
             );
+        }
+    }
+
+    #[test]
+    fn no_more_is_allocated_than_the_longest_message_needs() {
+        let limit = 3 * LEAST;
+        let mut decoder = Decoder::new(Framing::Lines, limit);
+        let mut come = 0;
+        while come < limit {
+            let read = decoder.read(|room| Ok(room.len().min(limit - come)));
+            come += read.expect("nothing fails");
+            assert!(decoder.next().is_ok_and(|span| span.is_none()));
+            assert!(decoder.capacity() <= decoder.longest());
         }
     }
 }
