@@ -185,26 +185,26 @@ impl<J> Window<J> {
         is_due
     }
 
-    /// It has given these back, not begun. They come in the order in which they were sent.
+    /// It has given these back, not begun. They come in the order in which they were sent; where one of them is not to
+    /// come, none does.
     pub(crate) fn recalled(&mut self, ids: &[u64]) -> Result<Vec<J>, Unexpected> {
         if self.recall != Recall::Asked {
             return Err(Unexpected::NotAsked);
         }
-        self.recall = if self.sent.is_empty() {
-            Recall::No
-        } else {
-            Recall::Done
-        };
-        let mut back = Vec::with_capacity(ids.len().min(self.sent.len()));
-        for id in ids {
-            let position = self.sent.iter().position(|sent| sent.id == *id);
-            let sent = position.and_then(|position| self.sent.remove(position));
-            back.push(sent.ok_or(Unexpected::Unknown(*id))?);
+        // Looked at before any is taken out: what is in the window when this is refused is lost with the process.
+        for (count, id) in ids.iter().enumerate() {
+            let is_sent = self.sent.iter().any(|sent| sent.id == *id);
+            if !is_sent || ids[..count].contains(id) {
+                return Err(Unexpected::Unknown(*id));
+            }
         }
+        let sent = std::mem::take(&mut self.sent).into_iter();
+        let (back, rest): (VecDeque<_>, _) = sent.partition(|sent| ids.contains(&sent.id));
+        self.sent = rest;
+        self.recall = Recall::Done;
         if self.sent.is_empty() {
             (self.since, self.recall) = (None, Recall::No);
         }
-        back.sort_by_key(|sent| sent.id);
         Ok(back.into_iter().map(|sent| sent.job).collect())
     }
 
@@ -274,6 +274,19 @@ mod tests {
         assert_eq!(window.answer(2), Ok(2));
         window.answered(1, at(now, 2000));
         assert_eq!(window.room(), 64);
+    }
+
+    #[test]
+    fn a_recall_that_is_refused_takes_nothing_with_it() {
+        let now = crate::sync::now();
+        for ids in [&[3, 2, 9][..], &[3, 2, 3]] {
+            let mut window = Window::new(1, 64);
+            (1..=3).for_each(|id| window.send(id, 10 * id, id, now));
+            assert!(window.recall(at(now, 2000)));
+            assert_eq!(window.recalled(ids), Err(Unexpected::Unknown(ids[2])));
+            let lost = window.lost(0).into_iter().map(|(id, _)| id);
+            assert_eq!(lost.collect::<Vec<_>>(), [1, 2, 3]);
+        }
     }
 
     #[test]
