@@ -156,7 +156,9 @@ impl<J> Window<J> {
 
     /// When what it has begun longest was begun.
     pub(crate) fn oldest(&self) -> Option<Instant> {
-        self.begun().filter_map(|sent| sent.since).min()
+        // One that moved up because others came back may have begun since the last answer.
+        let since = self.begun().filter_map(|sent| sent.since.or(self.since));
+        since.min()
     }
 
     /// When it has taken too long, if it gives no answer until then.
@@ -287,6 +289,16 @@ mod tests {
             let lost = window.lost(0).into_iter().map(|(id, _)| id);
             assert_eq!(lost.collect::<Vec<_>>(), [1, 2, 3]);
         }
+    }
+
+    #[test]
+    fn what_is_left_by_a_recall_of_those_before_it_can_take_too_long() {
+        let now = crate::sync::now();
+        let mut window = Window::new(1, 64);
+        (1..=2).for_each(|id| window.send(id, 10 * id, id, now));
+        assert!(window.recall(at(now, 2000)));
+        assert_eq!(window.recalled(&[1]), Ok(vec![1]));
+        assert_eq!(window.oldest(), Some(now));
     }
 
     #[test]
