@@ -164,7 +164,8 @@ where
         self
     }
 
-    /// A child has so long to say hello. Default: 10 seconds.
+    /// A child has so long to say hello, and to answer when it is asked for what waits behind a slow request. Default: 10
+    /// seconds.
     pub fn start_timeout(mut self, longest: Duration) -> Self {
         self.options.start_timeout = longest;
         self

@@ -15,7 +15,9 @@ use crate::process::driver::Driver;
 use crate::process::error::ChildError;
 use crate::process::frame::Decoder;
 use crate::process::link::Link;
-use crate::process::message::{FromService, FromWorker, ServiceHello, VERSION, WorkerHello};
+use crate::process::message::{
+    FromService, FromWorker, MOST_SENT, ServiceHello, VERSION, WorkerHello,
+};
 use crate::process::session::Session;
 use crate::process::spawned::{Ends, Spawned};
 use crate::process::window::Window;
@@ -283,9 +285,11 @@ impl Starting {
         P::Output: DeserializeOwned,
     {
         let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-        let asked = count(hello.window);
-        let most = self.options.window.map_or(asked, |most| most.min(asked));
-        let window = Window::new(count(hello.concurrency), most);
+        let most = self.options.window.unwrap_or(MOST_SENT).clamp(1, MOST_SENT);
+        let window = Window::new(
+            count(hello.concurrency).min(most),
+            count(hello.window).min(most),
+        );
         let session = Session::new(
             self.process,
             self.link.duplicate_stdin(),

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::error::Failure;
 use crate::job::Job;
 use crate::jobs::Jobs;
-use crate::loss::Loss;
+use crate::loss::{Breach, Loss};
 use crate::panic::{Panic, catch};
 use crate::process::child::Child;
 use crate::process::message::{FromService, MessageError};
@@ -141,15 +141,13 @@ where
             }
         });
         // The process was ended meanwhile.
-        self.fresh.drain(..).for_each(|(_, _, job)| job.give_back());
+        let fresh = self.fresh.drain(..).rev();
+        fresh.for_each(|(_, _, job)| job.give_back());
     }
 
-    /// Takes so many requests at most, and writes them.
+    /// Takes requests until so many are written, or there are no more: then it is woken for the next one.
     fn take(&mut self, room: usize) {
-        for _ in 0..room {
-            if self.child.link.is_full() {
-                break;
-            }
+        while self.fresh.len() < room && !self.child.link.is_full() {
             match self.jobs.poll_next(&mut Context::from_waker(&self.waker)) {
                 Poll::Ready(Some(job)) => self.write(job),
                 // It is to return, or is a spare worker that is not needed.
@@ -233,6 +231,13 @@ where
             if expires.is_some_and(|expires| expires <= time) {
                 return Err(End::For(Loss::TimedOut));
             }
+            let patience = self.child.options.start_timeout;
+            let unheard = window.asked().and_then(|asked| asked.checked_add(patience));
+            if unheard.is_some_and(|unheard| unheard <= time) {
+                let breach = Breach::new("it did not answer a recall");
+                return Err(End::For(Loss::BrokeProtocol(breach)));
+            }
+            let expires = expires.into_iter().chain(unheard).min();
             let stalls = window.stalls_at();
             if stalls.is_some_and(|stalls| stalls <= time) {
                 return Ok((true, true, expires));
@@ -246,16 +251,17 @@ where
         let Some(looked) = looked else {
             return Ok(None);
         };
-        let (has_sent, is_stalled, next) = looked?;
+        let (has_sent, is_stalled, mut next) = looked?;
         if is_stalled {
-            self.look_at_stalled(time)?;
+            let unheard = self.look_at_stalled(time)?;
+            next = next.into_iter().chain(unheard).min();
         }
         let until = |next: Instant| next.saturating_duration_since(time);
         Ok(Some((has_sent, next.map(until))))
     }
 
-    /// No answer has come for some time.
-    fn look_at_stalled(&mut self, time: Instant) -> Result<(), End> {
+    /// No answer has come for some time. Gives until when a recall is to be answered that is begun now.
+    fn look_at_stalled(&mut self, time: Instant) -> Result<Option<Instant>, End> {
         let waker = &self.waker;
         let kills = self.child.options.kills_on_abort;
         let mut unwanted = Vec::new();
@@ -277,6 +283,8 @@ where
         });
         looked.unwrap_or(Ok(()))?;
         let Child { link, options, .. } = &mut *self.child;
+        let is_recalled = unwanted.contains(&FromService::Recall);
+        let unheard = time.checked_add(options.start_timeout);
         for message in unwanted {
             let written = options
                 .codec
@@ -284,7 +292,7 @@ where
             debug_assert!(written.is_ok(), "it can be written: {written:?}");
         }
         self.flush();
-        Ok(())
+        Ok(unheard.filter(|_| is_recalled))
     }
 
     /// Whether the child has done enough.

@@ -42,6 +42,8 @@ pub(crate) struct Decoder {
     begin: usize,
     /// to here.
     end: usize,
+    /// How much came last.
+    last_read: usize,
     /// So many of these bytes are known to hold no line feed.
     scanned: usize,
 }
@@ -54,13 +56,18 @@ impl Decoder {
             buffer: Vec::new(),
             begin: 0,
             end: 0,
+            last_read: 0,
             scanned: 0,
         }
     }
 
-    /// Messages may be so long from now on.
-    pub(crate) fn set_limit(&mut self, limit: usize) {
-        self.limit = limit;
+    /// Messages may be so long from now on, or as long as before, if that is longer.
+    pub(crate) fn raise_limit(&mut self, limit: usize) {
+        self.limit = self.limit.max(limit);
+    }
+
+    pub(crate) fn last_read(&self) -> usize {
+        self.last_read
     }
 
     /// Reads once. Gives how much came; 0 is the end.
@@ -72,6 +79,7 @@ impl Decoder {
         let room = &mut self.buffer[self.end..];
         let count = read(room)?.min(room.len());
         self.end += count;
+        self.last_read = count;
         Ok(count)
     }
 

@@ -150,6 +150,7 @@ pub enum Fate {
     Unread,
     /// It has not begun.
     Waiting,
+    Untouched,
 }
 
 /// The requests that one process has.
@@ -214,6 +215,7 @@ impl Window {
             window::Fate::Begun => (job, Fate::Begun),
             window::Fate::Unread => (job, Fate::Unread),
             window::Fate::Waiting => (job, Fate::Waiting),
+            window::Fate::Untouched => (job, Fate::Untouched),
         });
         fates.collect()
     }

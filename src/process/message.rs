@@ -1,6 +1,8 @@
 //! What a service and its child processes say to each other, as `PROTOCOL.md` has it.
 
-use serde::de::DeserializeOwned;
+use std::fmt;
+
+use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -11,6 +13,9 @@ use crate::process::frame::{Framing, PREFIX};
 pub(crate) const VERSION: u32 = 1;
 /// The longest message, unless somebody says otherwise: 64 MiB.
 pub(crate) const LIMIT: u32 = 64 << 20;
+
+/// No worker has more requests than that, whatever it asks for.
+pub(crate) const MOST_SENT: usize = 1 << 16;
 
 /// How messages are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +116,7 @@ enum WorkerHead {
     Hello(WorkerHello),
     Output(u64),
     Panicked { id: u64, report: Report },
-    Recalled(Vec<u64>),
+    Recalled(#[serde(deserialize_with = "few")] Vec<u64>),
 }
 
 /// A message of the service's in JSON: a hello, or what has an id, or one of the others.
@@ -148,6 +153,32 @@ struct WorkerLine<'a> {
     error: Option<Report>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recalled: Option<Vec<u64>>,
+}
+
+/// Ids, of which there are no more than a worker can have: else they would take up more memory than the message does.
+fn few<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
+    struct Few;
+
+    impl<'de> Visitor<'de> for Few {
+        type Value = Vec<u64>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {MOST_SENT} ids")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut ids: A) -> Result<Vec<u64>, A::Error> {
+            let mut few = Vec::new();
+            while let Some(id) = ids.next_element()? {
+                if few.len() == MOST_SENT {
+                    return Err(serde::de::Error::invalid_length(few.len() + 1, &self));
+                }
+                few.push(id);
+            }
+            Ok(few)
+        }
+    }
+
+    deserializer.deserialize_seq(Few)
 }
 
 /// A member that is there, also where it is `null`.

@@ -153,7 +153,7 @@ fn begin(told: &Told) -> io::Result<Intake> {
     let limit = service.limit.max(LIMIT);
     input
         .decoder
-        .set_limit(usize::try_from(limit).unwrap_or(usize::MAX));
+        .raise_limit(usize::try_from(limit).unwrap_or(usize::MAX));
     let intake = Intake::new(
         told.codec,
         service.limit,

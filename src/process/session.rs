@@ -23,6 +23,8 @@ use crate::sync::{Mutex, now};
 
 /// A process whose output has ended has so long to end itself.
 const GRACE: Duration = Duration::from_millis(200);
+/// No pipe holds more than that, as a rule; what comes after it is somebody else's, whom the process has started.
+const REST: usize = 1 << 20;
 /// How long between two looks whether a process has ended, where its end wakes nobody.
 const LOOK: Duration = Duration::from_millis(5);
 /// A request that its process did not read goes to so many of them.
@@ -176,7 +178,11 @@ where
     /// What is left in the pipe.
     fn read_rest(&self, mut decoder: Decoder) -> Vec<Vec<u8>> {
         let mut messages = Vec::new();
-        while let Some(Ok(_)) = self.read(&mut decoder) {
+        let mut most = REST;
+        while most > 0
+            && let Some(Ok(_)) = self.read(&mut decoder)
+        {
+            most = most.saturating_sub(decoder.last_read());
             while let Ok(Some(span)) = decoder.next() {
                 messages.push(decoder.bytes(span).to_vec());
             }
@@ -318,7 +324,8 @@ where
         let loss = state.end_process(&end);
         // What it said before its end counts.
         let decoder = state.decoder.take();
-        let can_tell = decoder.is_some();
+        // One that broke the protocol may have begun anything that it has read.
+        let can_tell = decoder.is_some() && !matches!(loss, Loss::BrokeProtocol(_));
         let said = decoder.map_or_else(Vec::new, |decoder| self.read_rest(decoder));
         let messages = said.iter().map(Vec::as_slice);
         let understood = state.understand(self.codec, messages);
@@ -331,15 +338,18 @@ where
                 Err(panic) => sent.job.panicked(panic),
             }
         }
-        let waits = |fate: &Fate| *fate == Fate::Waiting && can_tell;
+        let waits = |fate: &Fate| match fate {
+            Fate::Waiting => can_tell,
+            Fate::Untouched => true,
+            Fate::Begun | Fate::Unread => false,
+        };
         let (waiting, begun): (Vec<_>, Vec<_>) =
             lost.into_iter().partition(|(_, fate)| waits(fate));
         // Each is put in front of what was put back before: the last one first.
         give_back(waiting.into_iter().map(|(sent, _)| sent));
         give_back(understood.recalled.into_iter());
         for (sent, fate) in begun.into_iter().rev() {
-            let is_unread = fate == Fate::Unread && can_tell;
-            self.lose(sent.job, is_unread, &end, &loss);
+            self.lose(sent.job, fate == Fate::Unread, &end, &loss);
         }
         loss
     }

@@ -47,8 +47,8 @@ struct Sent<J> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Recall {
     No,
-    /// What waits is to come back; until it has, nothing is sent.
-    Asked,
+    /// What waits is to come back, and was asked for then; until it has, nothing is sent.
+    Asked(Instant),
     /// It has come back; until there is an answer, nothing is sent ahead.
     Done,
 }
@@ -71,8 +71,10 @@ pub(crate) enum Fate {
     Begun,
     /// It would have been the next to begin, and the process has not read it as a whole.
     Unread,
-    /// It has not begun.
+    /// It has read it, and not begun it, if it keeps to the protocol.
     Waiting,
+    /// It has not even read it as a whole.
+    Untouched,
 }
 
 impl<J> Window<J> {
@@ -98,7 +100,7 @@ impl<J> Window<J> {
     /// How many more may be sent now.
     pub(crate) fn room(&self) -> usize {
         let ahead = match (self.recall, self.mean) {
-            (Recall::Asked, _) => return 0,
+            (Recall::Asked(_), _) => return 0,
             (Recall::Done, _) | (_, None) => 0,
             (Recall::No, Some(mean)) => {
                 let ahead = AHEAD.as_nanos() / mean.as_nanos().max(1);
@@ -182,16 +184,27 @@ impl<J> Window<J> {
             && self.sent.len() > self.concurrency
             && self.stalls_at().is_some_and(|stalls| now >= stalls);
         if is_due {
-            self.recall = Recall::Asked;
+            self.recall = Recall::Asked(now);
         }
         is_due
+    }
+
+    /// When it was asked for what waits, and has not answered that.
+    pub(crate) fn asked(&self) -> Option<Instant> {
+        match self.recall {
+            Recall::Asked(asked) => Some(asked),
+            _ => None,
+        }
     }
 
     /// It has given these back, not begun. They come in the order in which they were sent; where one of them is not to
     /// come, none does.
     pub(crate) fn recalled(&mut self, ids: &[u64]) -> Result<Vec<J>, Unexpected> {
-        if self.recall != Recall::Asked {
+        if !matches!(self.recall, Recall::Asked(_)) {
             return Err(Unexpected::NotAsked);
+        }
+        if let Some(surplus) = ids.get(self.sent.len()) {
+            return Err(Unexpected::Unknown(*surplus));
         }
         // Looked at before any is taken out: what is in the window when this is refused is lost with the process.
         for (count, id) in ids.iter().enumerate() {
@@ -217,10 +230,11 @@ impl<J> Window<J> {
         self.since = None;
         let sent = self.sent.drain(..).enumerate();
         let fates = sent.map(|(position, sent)| {
-            let fate = match position < concurrency {
-                true if sent.end <= read => Fate::Begun,
-                true => Fate::Unread,
-                false => Fate::Waiting,
+            let fate = match (position < concurrency, sent.end <= read) {
+                (true, true) => Fate::Begun,
+                (true, false) => Fate::Unread,
+                (false, true) => Fate::Waiting,
+                (false, false) => Fate::Untouched,
             };
             (sent.job, fate)
         });
@@ -312,8 +326,8 @@ mod tests {
         let fates = [
             (1, Fate::Begun),
             (2, Fate::Unread),
-            (3, Fate::Waiting),
-            (4, Fate::Waiting),
+            (3, Fate::Untouched),
+            (4, Fate::Untouched),
         ];
         assert_eq!(window.lost(15), fates);
         assert!(window.is_empty());

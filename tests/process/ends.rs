@@ -148,6 +148,7 @@ pub(crate) fn play_part() {
 
 /// Kills one child after another.
 fn play_kills(kills: usize) -> ! {
+    crate::support::limit_time();
     let service = start(2);
     let count = |service: &crate::worker::Service| {
         while processes(service).len() < 2 || children() > 2 {
@@ -168,11 +169,10 @@ fn play_kills(kills: usize) -> ! {
             );
         }
     }
-    let after = count(&service);
-    assert!(
-        after <= before + 2,
-        "{before} descriptors before, {after} after"
-    );
+    // Threads of killed workers end a moment later.
+    while count(&service) > before {
+        std::thread::yield_now();
+    }
     service.stop();
     assert_eq!(children(), 0);
     std::process::exit(0);

@@ -54,6 +54,7 @@ fn main() {
             who_breaks_the_protocol_is_killed_and_replaced
             who_ends_before_reading_costs_nothing
             who_stops_reading_is_killed_when_the_time_is_up
+            who_does_not_give_back_what_waits_is_killed
             who_cannot_be_sent_a_whole_request_gets_it_three_times_at_most
             who_answers_out_of_order_is_understood_where_it_may;
         window:

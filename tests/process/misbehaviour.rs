@@ -91,6 +91,32 @@ pub(crate) fn who_stops_reading_is_killed_when_the_time_is_up() {
     assert_eq!(service.status().workers[0].respawns, 1);
 }
 
+pub(crate) fn who_does_not_give_back_what_waits_is_killed() {
+    let service = raw::start("ahead", |child| {
+        child.start_timeout(Duration::from_millis(500))
+    });
+    service.queue_requests(100..1_000).wait_for_all();
+    let stuck = service.queue_request(UNLUCKY);
+    let behind = service.queue_requests(0..10);
+    let Err(Failure::WorkerLost(loss @ Loss::BrokeProtocol(_))) = stuck.wait() else {
+        panic!("{stuck:?}");
+    };
+    assert!(
+        loss.to_string().contains("did not answer a recall"),
+        "{loss}"
+    );
+    // What it had read it may have begun.
+    behind.wait_for_all_with(|promise| {
+        let triple = promise.request() * 3;
+        let lost = Failure::WorkerLost(loss.clone());
+        assert!(
+            promise.wait() == Ok(&triple) || promise.wait() == Err(lost),
+            "{promise:?}"
+        );
+    });
+    assert_eq!(service.queue_request(1).wait(), Ok(&3));
+}
+
 pub(crate) fn who_cannot_be_sent_a_whole_request_gets_it_three_times_at_most() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");

@@ -89,6 +89,11 @@ fn play_raw(words: &[&str]) -> ! {
         ["version"] => say_hello(&json!({ "version": 2 })),
         ["nothing"] => say_hello(&json!({ "version": 1, "concurrency": 0 })),
         ["together"] => together(),
+        ["ahead"] => {
+            hear();
+            say_hello(&json!({ "version": 1, "window": 100 }));
+            triple(&["deaf"]);
+        }
         ["unread", file] => {
             // Before anything else comes.
             hear();

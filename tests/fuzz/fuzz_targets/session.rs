@@ -205,7 +205,8 @@ impl Model {
         let fate = |position, end| match position < self.concurrency {
             true if end <= self.read => Fate::Begun,
             true => Fate::Unread,
-            false => Fate::Waiting,
+            false if end <= self.read => Fate::Waiting,
+            false => Fate::Untouched,
         };
         let inside = self.inside.iter().enumerate();
         let expected = inside.map(|(position, (id, end))| (job(*id), fate(position, *end)));
