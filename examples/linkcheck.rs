@@ -1,6 +1,6 @@
 //! Checks every link in a folder of HTML pages: by default the documentation of the Rust toolchain.
 //!
-//! `cargo run --release --example linkcheck -- [--no-fragments] [--workers N] [--json] [FOLDER ...]`
+//! `cargo run --release --example linkcheck -- [--no-fragments] [--workers N] [--processes] [--json] [FOLDER ...]`
 //!
 //! ```text
 //! /home/me/site
@@ -18,6 +18,11 @@
 //! the feature `tokio`: each address once, many at a time, at most `--per-host` of them from one host.
 //!
 //! `cargo run --release --features tokio --example linkcheck -- --external https://docs.rs/`
+//!
+//! With `--processes`, which takes the feature `process`, each worker has its pages read by a child process, this program
+//! again: the report is the same.
+//!
+//! `cargo run --release --features process --example linkcheck -- --processes`
 
 #[path = "linkcheck/check.rs"]
 mod check;
@@ -28,6 +33,8 @@ mod external;
 mod fetch;
 #[path = "linkcheck/page.rs"]
 mod page;
+#[path = "linkcheck/processes.rs"]
+mod processes;
 #[path = "linkcheck/resolve.rs"]
 mod resolve;
 #[path = "linkcheck/scan.rs"]
@@ -55,6 +62,9 @@ struct Arguments {
     /// How many workers read pages; by default one for each core
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
+    /// Read pages in child processes, one for each worker; needs the feature `process`
+    #[arg(long)]
+    processes: bool,
     /// Fetch links to other sites that begin with this; needs the feature `tokio`
     #[arg(long, value_name = "URL-PREFIX")]
     external: Option<String>,
@@ -70,6 +80,8 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    // First of all: a child has arguments of its own, and what is printed would be taken for a message.
+    processes::serve();
     let arguments = Arguments::parse();
     match run(&arguments) {
         Ok(0) => ExitCode::SUCCESS,
@@ -97,6 +109,7 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn std::error::Error>> {
             root,
             has_fragments: !arguments.no_fragments,
             workers: arguments.workers.unwrap_or(cores),
+            has_processes: arguments.processes,
             external: arguments.external.clone().map(|prefix| Terms {
                 prefix,
                 per_host: arguments.per_host.into(),

@@ -122,6 +122,18 @@ fn the_exit_status_says_whether_links_are_broken() {
 }
 
 #[test]
+#[cfg(not(all(feature = "process", unix)))]
+fn processes_need_the_feature_which_is_named() {
+    let output = linkcheck(&["--processes", SITE]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.starts_with("linkcheck: --processes needs the feature process: "),
+        "{said}"
+    );
+}
+
+#[test]
 fn the_report_for_people_ends_with_its_figures_and_shows_no_bar_in_a_pipe() {
     let output = linkcheck(&[SITE]);
     assert!(output.stderr.is_empty());

@@ -223,6 +223,18 @@ fn who_does_not_answer_is_not_waited_for() {
 }
 
 #[test]
+#[cfg(all(feature = "process", unix))]
+fn children_find_what_is_to_be_fetched() {
+    let site = Site::start();
+    let links = ["/ok", "/missing"].map(|path| site.url(path));
+    let terms = ["--processes", "--timeout", "60"];
+    let (_, report) = linkcheck(&[("index.html", &links)], &terms);
+    let expected = ("index.html", "/missing: status 404".to_owned());
+    assert_eq!(broken(&report), [expected]);
+    assert_eq!((site.times("/ok"), site.times("/missing")), (1, 1));
+}
+
+#[test]
 fn a_time_that_is_none_is_refused() {
     for time in ["0", "-1", "soon", "inf"] {
         let timeout = format!("--timeout={time}");

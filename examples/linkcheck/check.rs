@@ -12,13 +12,15 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use parallel_workers::{ProcessorService, PromiseOf, PromiseSet, Share};
+use parallel_workers::{
+    Processor, ProcessorService, ProcessorServiceBuilder, Promise, PromiseSet, Share,
+};
 
 use crate::external::{Fetching, Terms, Unreachable};
-use crate::page::{Html, Link, Page, PagePath, Reader, has_html_name};
+use crate::page::{Html, Link, Page, PagePath, Reader, Scope, has_html_name};
+use crate::processes;
 
-type Service = ProcessorService<Reader>;
-type PagePromise = PromiseOf<Reader>;
+type PagePromise = Promise<PagePath, Page>;
 
 /// What to check, and how.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub(crate) struct Job {
     pub(crate) root: PathBuf,
     pub(crate) has_fragments: bool,
     pub(crate) workers: usize,
+    /// Whether pages are read in child processes.
+    pub(crate) has_processes: bool,
     /// Which links to other sites are fetched, and how.
     pub(crate) external: Option<Terms>,
 }
@@ -58,7 +62,7 @@ pub(crate) enum Why {
     NoSuchFile,
     NoSuchAnchor,
     OutsideTheFolder,
-    Unreadable(io::ErrorKind),
+    Unreadable(Box<str>),
     Unreachable(Unreachable),
 }
 
@@ -68,7 +72,7 @@ impl fmt::Display for Why {
             Self::NoSuchFile => f.write_str("no such file"),
             Self::NoSuchAnchor => f.write_str("no such anchor"),
             Self::OutsideTheFolder => f.write_str("outside the folder"),
-            Self::Unreadable(kind) => write!(f, "unreadable: {kind}"),
+            Self::Unreadable(why) => write!(f, "unreadable: {why}"),
             Self::Unreachable(why) => why.fmt(f),
         }
     }
@@ -82,8 +86,8 @@ struct Waiting {
 }
 
 /// A check that goes on.
-struct Check<'a> {
-    service: &'a Service,
+struct Check<'a, P: Processor> {
+    service: &'a ProcessorService<P>,
     pages: PromiseSet<PagePath, Page>,
     /// Holds every page, so that it is read once.
     held: Vec<PagePromise>,
@@ -95,16 +99,37 @@ struct Check<'a> {
 /// Checks a folder.
 pub(crate) fn check(job: &Job, bar: &ProgressBar) -> Result<Report, Box<dyn std::error::Error>> {
     let begin = Instant::now();
-    let fetching = job.external.as_ref().map(Fetching::start).transpose()?;
-    let (root, has_fragments) = (job.root.clone(), job.has_fragments);
-    let prefix = job.external.as_ref().map(|terms| terms.prefix.clone());
-    let service = ProcessorService::builder()
+    let scope = Scope {
+        root: job.root.clone(),
+        has_fragments: job.has_fragments,
+        prefix: job.external.as_ref().map(|terms| terms.prefix.clone()),
+    };
+    if job.has_processes {
+        let service = processes::start(builder(job), scope)?;
+        check_with(&service, job, bar, begin)
+    } else {
+        let service = builder(job).start(move || Reader::new(scope.clone()))?;
+        check_with(&service, job, bar, begin)
+    }
+}
+
+fn builder<P: Processor>(job: &Job) -> ProcessorServiceBuilder<P> {
+    ProcessorService::builder()
         .name("reader")
         .workers(job.workers)
         .share(Share::WhileHeld)
-        .start(move || Reader::new(root.clone(), has_fragments, prefix.clone()))?;
+}
+
+/// The same, whoever reads the pages.
+fn check_with<P: Processor<Request = PagePath, Output = Page>>(
+    service: &ProcessorService<P>,
+    job: &Job,
+    bar: &ProgressBar,
+    begin: Instant,
+) -> Result<Report, Box<dyn std::error::Error>> {
+    let fetching = job.external.as_ref().map(Fetching::start).transpose()?;
     let mut check = Check {
-        service: &service,
+        service,
         pages: PromiseSet::new(),
         held: Vec::new(),
         waiting: Vec::new(),
@@ -124,7 +149,7 @@ pub(crate) fn check(job: &Job, bar: &ProgressBar) -> Result<Report, Box<dyn std:
     Ok(report)
 }
 
-impl Check<'_> {
+impl<P: Processor<Request = PagePath, Output = Page>> Check<'_, P> {
     /// Queues every page of a folder and of those in it.
     fn queue_folder(&mut self, folder: &Path, path: &str) -> io::Result<()> {
         for entry in fs::read_dir(folder)? {
@@ -247,7 +272,7 @@ impl Check<'_> {
                 Page::Folder => format!("{}/index.html", page.request()).into(),
                 Page::File => return Ok(None),
                 Page::Missing => return Ok(Some(Why::NoSuchFile)),
-                Page::Unreadable(kind) => return Ok(Some(Why::Unreadable(*kind))),
+                Page::Unreadable(why) => return Ok(Some(Why::Unreadable(why.clone()))),
             };
             // Read before, as a rule: then this shares the run.
             page = self.service.queue_request(next);

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use ahash::RandomState;
 use parallel_workers::{Context, Processor};
+use serde::{Deserialize, Serialize};
 
 use crate::resolve::{Target, decode_fragment, is_top, resolve};
 use crate::scan::{Buffers, Findings, scan};
@@ -17,7 +18,7 @@ use crate::scan::{Buffers, Findings, scan};
 pub(crate) type PagePath = Arc<str>;
 
 /// What became of a page.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Page {
     Html(Html),
     /// A file that nothing can be linked to on: a picture, a style sheet.
@@ -25,11 +26,12 @@ pub(crate) enum Page {
     /// It is not a page itself, but stands for its `index.html`.
     Folder,
     Missing,
-    Unreadable(io::ErrorKind),
+    /// Why, in words: an `io::ErrorKind` cannot be sent.
+    Unreadable(Box<str>),
 }
 
 /// A page that was read.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Html {
     /// Hashes of the names of its anchors, sorted.
     anchors: Box<[u64]>,
@@ -43,11 +45,12 @@ pub(crate) struct Html {
     pub(crate) external: u64,
     /// Taken by whoever follows them.
     outgoing: Mutex<Option<Outgoing>>,
+    #[serde(skip)]
     is_followed: AtomicBool,
 }
 
 /// The links of a page to files of its folder, each once, those to one file together.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Outgoing {
     pub(crate) targets: Vec<(PagePath, Vec<Link>)>,
     /// Links that lead out of the folder.
@@ -57,7 +60,7 @@ pub(crate) struct Outgoing {
 }
 
 /// One of them.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Link {
     /// As it stands on the page.
     pub(crate) href: Box<str>,
@@ -65,7 +68,7 @@ pub(crate) struct Link {
 }
 
 /// Which place on a page is meant.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Fragment {
     Top,
     /// Lines of source code, which rustdoc's script marks. The same could be the name of an anchor.
@@ -102,13 +105,19 @@ impl Html {
     }
 }
 
+/// What is read, and what is looked for there: the same for all workers.
+#[derive(Clone, Debug)]
+pub(crate) struct Scope {
+    pub(crate) root: PathBuf,
+    pub(crate) has_fragments: bool,
+    /// How links to other sites begin that are to be fetched.
+    pub(crate) prefix: Option<String>,
+}
+
 /// Reads pages. Each worker has one, with buffers of its own.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    root: PathBuf,
-    has_fragments: bool,
-    /// How links to other sites begin that are to be fetched.
-    prefix: Option<String>,
+    scope: Scope,
     html: Vec<u8>,
     buffers: Buffers,
     found: Found,
@@ -117,11 +126,9 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(root: PathBuf, has_fragments: bool, prefix: Option<String>) -> Self {
+    pub(crate) fn new(scope: Scope) -> Self {
         Self {
-            root,
-            has_fragments,
-            prefix,
+            scope,
             html: Vec::new(),
             buffers: Buffers::default(),
             found: Found::default(),
@@ -130,7 +137,7 @@ impl Reader {
     }
 
     fn read(&mut self, path: &str) -> io::Result<Page> {
-        let file = self.root.join(path);
+        let file = self.scope.root.join(path);
         if !has_html_name(path) {
             let is_folder = fs::metadata(file)?.is_dir();
             return Ok(if is_folder { Page::Folder } else { Page::File });
@@ -189,14 +196,14 @@ impl Reader {
                 }
                 Target::External => {
                     external += uses;
-                    let prefix = self.prefix.as_deref().map(str::as_bytes);
+                    let prefix = self.scope.prefix.as_deref().map(str::as_bytes);
                     if prefix.is_some_and(|prefix| href.trim_ascii().starts_with(prefix)) {
                         outgoing.fetched.push(text(href.trim_ascii()));
                     }
                     continue;
                 }
             };
-            let fragment = Fragment::of(fragment.filter(|_| self.has_fragments));
+            let fragment = Fragment::of(fragment.filter(|_| self.scope.has_fragments));
             let place = *places.entry(Arc::clone(&target)).or_insert_with(|| {
                 outgoing.targets.push((target, Vec::new()));
                 outgoing.targets.len() - 1
@@ -216,7 +223,7 @@ impl Processor for Reader {
         match self.read(path) {
             Ok(page) => page,
             Err(error) if is_missing(&error) => Page::Missing,
-            Err(error) => Page::Unreadable(error.kind()),
+            Err(error) => Page::Unreadable(error.kind().to_string().into()),
         }
     }
 }
@@ -299,7 +306,8 @@ impl Findings for Found {
     }
 }
 
-/// The same for the same bytes on all workers.
+/// The same for the same bytes on all workers and in all processes, for the seeds are fixed: one hashes a link, another the
+/// anchor that it means.
 fn hash(bytes: &[u8]) -> u64 {
     RandomState::with_seeds(1, 2, 3, 4).hash_one(bytes)
 }
