@@ -142,6 +142,8 @@ fn next(address: &Url, answer: &Response) -> Result<Option<Url>, Unreachable> {
     Err(Unreachable::Status(status.as_u16()))
 }
 
+/// No output is a failure to the service (`is_failure`): it would not be shared, and the address be fetched again for the next
+/// page that links to it.
 impl AsyncProcessor for Fetcher {
     type Request = String;
     type Output = Fetched;
@@ -156,9 +158,5 @@ impl AsyncProcessor for Fetcher {
             }
         }
         Err(Unreachable::TooManyRedirects)
-    }
-
-    fn is_failure(fetched: &Fetched) -> bool {
-        fetched.is_err()
     }
 }
