@@ -64,12 +64,13 @@ use crate::sync::{Arc, now, thread};
 /// ```
 ///
 /// A child ends when its worker does, and when this program ends, however that does: the end of its input tells it, and on
-/// Linux a signal too, if it is one that [`serve`](fn@crate::process::serve)s. [`Worker::kill`](crate::Worker::kill) kills it,
-/// with all that it has started.
+/// Linux a signal too, if it is one that [`serve`](fn@crate::process::serve)s. [`Worker::kill`](crate::Worker::kill) kills it.
+/// It leads a process group of its own: an interrupt from the keyboard is for this program alone, which can stop its service in
+/// good order, and whatever the child has started in that group ends with it, on Linux however it ends, elsewhere where it is
+/// killed.
 ///
 /// The processor's own [`run`](Processor::run) is not called in the child: it processes one request after another.
-/// [`Context::deadline`] tells nothing there. `Hash` and
-/// `Eq` of requests are asked in this process only.
+/// [`Context::deadline`] tells nothing there. `Hash` and `Eq` of requests are asked in this process only.
 pub struct Child<P: Processor> {
     pub(crate) session: Arc<Session<P::Request, P::Output>>,
     pub(crate) link: Link,

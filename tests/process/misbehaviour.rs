@@ -86,14 +86,14 @@ pub(crate) fn who_ends_before_reading_costs_nothing() {
 }
 
 pub(crate) fn who_stops_reading_is_killed_when_the_time_is_up() {
-    let service = raw::start("deaf", |child| child.timeout(Duration::from_millis(50)));
+    let service = raw::start("deaf", |child| child.timeout(Duration::from_millis(300)));
     assert_eq!(loss_of(&service), Loss::TimedOut);
     assert_eq!(service.status().workers[0].respawns, 1);
 }
 
 pub(crate) fn who_does_not_give_back_what_waits_is_killed() {
     let service = raw::start("ahead", |child| {
-        child.start_timeout(Duration::from_millis(500))
+        child.start_timeout(Duration::from_secs(1))
     });
     service.queue_requests(100..1_000).wait_for_all();
     let stuck = service.queue_request(UNLUCKY);

@@ -118,7 +118,7 @@ pub(crate) fn an_unwanted_request_is_ended_with_its_child_where_that_is_asked_fo
 
 pub(crate) fn a_request_that_takes_too_long_is_ended_with_its_child() {
     with_slow_request!(door, open, service, slow, others, |child| {
-        child.timeout(Duration::from_millis(500))
+        child.timeout(Duration::from_secs(1))
     });
     assert_eq!(slow.wait(), Err(Failure::WorkerLost(Loss::TimedOut)));
     door.open();
@@ -136,7 +136,7 @@ fn is_stopped(process: Pid) -> bool {
 }
 
 pub(crate) fn a_stopped_process_is_ended_when_the_time_is_up() {
-    let service = start_with(1, |child| child.timeout(Duration::from_millis(50)));
+    let service = start_with(1, |child| child.timeout(Duration::from_millis(500)));
     let id = Pid::from_raw(i32::try_from(processes(&service)[0]).unwrap()).unwrap();
     kill_process(id, Signal::STOP).unwrap();
     // Its threads stop one after another.
