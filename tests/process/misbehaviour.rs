@@ -92,9 +92,7 @@ pub(crate) fn who_stops_reading_is_killed_when_the_time_is_up() {
 }
 
 pub(crate) fn who_does_not_give_back_what_waits_is_killed() {
-    let service = raw::start("ahead", |child| {
-        child.start_timeout(Duration::from_secs(1))
-    });
+    let service = raw::start("ahead", |child| child.start_timeout(Duration::from_secs(1)));
     service.queue_requests(100..1_000).wait_for_all();
     let stuck = service.queue_request(UNLUCKY);
     let behind = service.queue_requests(0..10);
