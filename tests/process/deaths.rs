@@ -67,6 +67,26 @@ pub(crate) fn a_panic_arrives_with_message_and_location_and_the_child_lives_on()
     assert_eq!(service.status().settled.panicked, 1);
 }
 
+pub(crate) fn a_panic_where_requests_are_read_or_answers_written_is_told_too() {
+    let service = start(1);
+    let before = service.queue_request(Task::ProcessId).wait().cloned();
+    let stages = [
+        Task::EndDecoding(EndsReader(Some(How::Panic))),
+        Task::EndRunning(How::Panic),
+        Task::EndEncoding(How::Panic),
+    ];
+    for end in stages {
+        let panicked = service.queue_request(end.clone());
+        let Err(Failure::Panicked(panic)) = panicked.wait() else {
+            panic!("{end:?}: {panicked:?}");
+        };
+        assert_eq!(panic.message(), "in the middle of it");
+        assert!(panic.location().unwrap().contains("worker.rs:"), "{panic}");
+    }
+    let after = service.queue_request(Task::ProcessId).wait().cloned();
+    assert_eq!(after, before);
+}
+
 pub(crate) fn what_had_not_begun_goes_to_another_and_begins_once() {
     for how in [How::Kill, How::Exit(0)] {
         let door = Door::new();

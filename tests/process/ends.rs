@@ -211,6 +211,23 @@ pub(crate) fn a_stop_finishes_what_is_queued_and_drops_the_processor() {
     }
 }
 
+pub(crate) fn a_child_that_does_not_end_when_it_should_is_killed() {
+    let door = Door::new();
+    let service = start_with(1, |child| {
+        child.stop_timeout(std::time::Duration::from_millis(100))
+    });
+    let child = processes(&service)[0];
+    // Its processor is dropped, and stands at the door then.
+    let standing = service.queue_request(Task::KnockAtTheEnd {
+        door: door.port,
+        number: 1,
+    });
+    assert!(standing.wait().is_ok());
+    service.stop();
+    assert_eq!(door.times(1), 1);
+    assert!(!std::path::Path::new(&format!("/proc/{child}")).exists());
+}
+
 pub(crate) fn what_a_child_had_started_ends_with_it() {
     let service = start(1);
     let started = |task: &parallel_workers::Promise<Task, Answer>| match task.wait() {

@@ -45,6 +45,7 @@ fn main() {
             each_way_to_end_at_each_stage_costs_one_request_and_says_so
             an_end_between_requests_costs_none
             a_panic_arrives_with_message_and_location_and_the_child_lives_on
+            a_panic_where_requests_are_read_or_answers_written_is_told_too
             what_had_not_begun_goes_to_another_and_begins_once
             requests_that_may_run_twice_are_tried_again_so_many_times
             workers_that_end_each_other_lose_no_other_request
@@ -84,6 +85,7 @@ fn main() {
             children_have_no_pipes_of_each_other
             kills_leave_no_descriptor_and_no_process
             a_stop_finishes_what_is_queued_and_drops_the_processor
+            a_child_that_does_not_end_when_it_should_is_killed
             what_a_child_had_started_ends_with_it
             what_is_printed_is_passed_on_with_the_workers_name;
     };

@@ -6,6 +6,7 @@ use parallel_workers::process::Child;
 use parallel_workers::{Failure, Loss, ProcessorService};
 
 use crate::raw::{self, Lengths, Triples, UNLUCKY};
+use crate::worker::How;
 
 type Service = ProcessorService<Child<Triples>>;
 
@@ -21,23 +22,41 @@ fn loss_of(service: &Service) -> Loss {
     }
 }
 
+/// A service whose child answers so many bytes of the unlucky number's answer, and ends.
+fn cut(codec: &str, bytes: usize, how: How) -> Service {
+    let is_json = codec == "cut";
+    let codec = codec.to_owned();
+    let child = move || {
+        let command = raw::command_that_ends(&[&codec, &bytes.to_string()], how);
+        let child = Child::<Triples>::command(command);
+        if is_json { child.json() } else { child }.start()
+    };
+    ProcessorService::builder()
+        .workers(1)
+        .try_start(child)
+        .unwrap()
+}
+
 pub(crate) fn an_answer_cut_at_each_byte_is_lost_once() {
-    let whole = r#"{"id":2,"output":39}"#.len() + 1;
-    for bytes in 0..whole {
-        let child = move || {
-            let command = raw::command(&format!("cut {bytes}"));
-            Child::<Triples>::command(command).json().start()
-        };
-        let service = ProcessorService::builder()
-            .workers(1)
-            .try_start(child)
-            .unwrap();
-        let loss = loss_of(&service);
-        assert!(
-            loss.to_string().ends_with("exit status: 5"),
-            "{bytes}: {loss}"
-        );
-        assert_eq!(service.status().settled.worker_lost, 1);
+    let json = r#"{"id":2,"output":39}"#.len() + 1;
+    for (codec, whole) in [("cut", json), ("cut postcard", 7)] {
+        for bytes in 0..whole {
+            let service = cut(codec, bytes, How::Exit(99));
+            let loss = loss_of(&service);
+            assert!(
+                loss.to_string().ends_with("exit status: 99"),
+                "{bytes}: {loss}"
+            );
+            assert_eq!(service.status().settled.worker_lost, 1);
+        }
+        for how in How::ALL {
+            let loss = loss_of(&cut(codec, whole / 2, how));
+            assert!(loss.to_string().contains(how.status()), "{how:?}: {loss}");
+        }
+        // What is whole counts, whatever comes after it.
+        let service = cut(codec, whole, How::Kill);
+        assert_eq!(service.queue_request(UNLUCKY).wait(), Ok(&39));
+        assert_eq!(service.queue_request(1).wait(), Ok(&3));
     }
 }
 
@@ -68,21 +87,24 @@ pub(crate) fn who_breaks_the_protocol_is_killed_and_replaced() {
 }
 
 pub(crate) fn who_ends_before_reading_costs_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("file");
-    let child = move || {
-        let mut command = raw::command("unread");
-        command.arg(&file);
-        Child::<Triples>::command(command).json().start()
-    };
-    let service = ProcessorService::builder()
-        .workers(1)
-        .try_start(child)
-        .unwrap();
-    let first = service.queue_request(1);
-    let second = service.queue_request(2);
-    assert_eq!((first.wait(), second.wait()), (Ok(&3), Ok(&6)));
-    assert_eq!(service.status().workers[0].respawns, 1);
+    // Before it reads what it was sent, and before it was sent anything.
+    for stage in ["unread", "idle"] {
+        for how in How::ALL {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("file");
+            let child = move || {
+                let mut command = raw::command_that_ends(&[stage], how);
+                command.arg(&file);
+                Child::<Triples>::command(command).json().start()
+            };
+            let builder = ProcessorService::builder().workers(1);
+            let service = builder.try_start(child).unwrap();
+            let first = service.queue_request(1);
+            let second = service.queue_request(2);
+            assert_eq!((first.wait(), second.wait()), (Ok(&3), Ok(&6)), "{how:?}");
+            assert_eq!(service.status().workers[0].respawns, 1, "{stage} {how:?}");
+        }
+    }
 }
 
 pub(crate) fn who_stops_reading_is_killed_when_the_time_is_up() {

@@ -9,6 +9,8 @@ use parallel_workers::process::{Child, ChildBuilder, Foreign};
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::{Value, json};
 
+use crate::worker::How;
+
 /// With this one, they do what they are for.
 pub(crate) const UNLUCKY: u64 = 13;
 
@@ -19,6 +21,13 @@ pub(crate) type Lengths = Foreign<String, u64>;
 pub(crate) fn command(what: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--raw", what]);
+    command
+}
+
+/// The same, that ends so when it has done so.
+pub(crate) fn command_that_ends(what: &[&str], how: How) -> Command {
+    let mut command = command(what[0]);
+    command.args(&what[1..]).arg(how.word());
     command
 }
 
@@ -76,10 +85,8 @@ pub(crate) fn play() {
         return;
     };
     if raw == "--raw" {
-        let words: Vec<&str> = what
-            .split(' ')
-            .chain(rest.iter().map(String::as_str))
-            .collect();
+        let rest = rest.iter().map(String::as_str);
+        let words: Vec<&str> = [what.as_str()].into_iter().chain(rest).collect();
         play_raw(&words);
     }
 }
@@ -94,14 +101,23 @@ fn play_raw(words: &[&str]) -> ! {
             say_hello(&json!({ "version": 1, "window": 100 }));
             triple(&["deaf"]);
         }
-        ["unread", file] => {
+        ["cut postcard", bytes, how] => cut_postcard(bytes.parse().unwrap(), How::from_word(how)),
+        ["idle", how, file] => {
+            hear();
+            say_hello(&json!({ "version": 1 }));
+            if count(file) == 1 {
+                How::from_word(how).end();
+            }
+            triple(&[]);
+        }
+        ["unread", how, file] => {
             // Before anything else comes.
             hear();
             say_hello(&json!({ "version": 1 }));
             let stdin = stdin();
             poll(&mut [PollFd::new(&stdin, PollFlags::IN)], None).unwrap();
             if count(file) == 1 {
-                std::process::exit(3);
+                How::from_word(how).end();
             }
             triple(&[]);
         }
@@ -126,6 +142,11 @@ fn play_raw(words: &[&str]) -> ! {
 fn triple(words: &[&str]) -> ! {
     loop {
         let message = hear();
+        if message["recall"] == true {
+            // All that came before it has been answered.
+            say(&json!({ "recalled": [] }));
+            continue;
+        }
         let (id, number) = (&message["id"], message["request"].as_u64().unwrap());
         let answer = json!({ "id": id, "output": number * 3 });
         if number != UNLUCKY {
@@ -133,12 +154,12 @@ fn triple(words: &[&str]) -> ! {
             continue;
         }
         match words {
-            ["cut", bytes] => {
+            ["cut", bytes, how] => {
                 let line = format!("{answer}\n");
                 let part = &line.as_bytes()[..bytes.parse().unwrap()];
                 stdout().write_all(part).unwrap();
                 stdout().flush().unwrap();
-                std::process::exit(5);
+                How::from_word(how).end();
             }
             ["deaf"] => wait_for_ever(),
             ["junk"] => stdout()
@@ -160,6 +181,43 @@ fn triple(words: &[&str]) -> ! {
             _ => say(&answer),
         }
         stdout().flush().unwrap();
+    }
+}
+
+/// The same in postcard, by hand: what is small is a byte each.
+fn cut_postcard(bytes: usize, how: How) -> ! {
+    let read = |length: usize| {
+        let mut bytes = vec![0; length];
+        if stdin().read_exact(&mut bytes).is_err() {
+            std::process::exit(0);
+        }
+        bytes
+    };
+    let hear = || {
+        let length = read(4).try_into().unwrap();
+        read(u32::from_le_bytes(length) as usize)
+    };
+    let say = |message: &[u8], bytes: usize| {
+        let length = u32::try_from(message.len()).unwrap();
+        let frame = [&length.to_le_bytes(), message].concat();
+        stdout()
+            .write_all(&frame[..bytes.min(frame.len())])
+            .unwrap();
+        stdout().flush().unwrap();
+    };
+    hear();
+    // A hello: version, concurrency, window, limit.
+    say(&[0, 1, 1, 1, 100], usize::MAX);
+    loop {
+        let [1, id, _attempt, number] = hear()[..] else {
+            panic!("that is no request");
+        };
+        let answer = [1, id, number * 3];
+        if u64::from(number) == UNLUCKY {
+            say(&answer, bytes);
+            how.end();
+        }
+        say(&answer, usize::MAX);
     }
 }
 

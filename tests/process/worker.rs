@@ -16,9 +16,11 @@ pub(crate) enum How {
     Segmentation,
     Abort,
     Exit(i32),
+    Panic,
 }
 
 impl How {
+    /// All that end a process; a panic does not.
     pub(crate) const ALL: [Self; 5] = [
         Self::Kill,
         Self::Segmentation,
@@ -33,7 +35,17 @@ impl How {
             Self::Segmentation => signal(Signal::SEGV),
             Self::Abort => std::process::abort(),
             Self::Exit(code) => std::process::exit(code),
+            Self::Panic => panic!("in the middle of it"),
         }
+    }
+
+    /// As an argument of a program, and back.
+    pub(crate) fn word(self) -> String {
+        serde_json::to_string(&self).unwrap()
+    }
+
+    pub(crate) fn from_word(word: &str) -> Self {
+        serde_json::from_str(word).unwrap()
     }
 
     /// What is said of it.
@@ -44,6 +56,7 @@ impl How {
             Self::Abort => "SIGABRT",
             Self::Exit(0) => "exit status: 0",
             Self::Exit(_) => "exit status: 99",
+            Self::Panic => "panic",
         }
     }
 }
