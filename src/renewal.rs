@@ -15,7 +15,7 @@ where
     /// thread of whoever does that. Until `run` returns.
     ///
     /// For processors that send requests elsewhere: they can tell which of these had begun there, and
-    /// [give back](Job::give_back) the others. What is not ended then is settled with that reason.
+    /// [give back](crate::Job::give_back) the others. What is not ended then is settled with that reason.
     pub fn on_given_up(&mut self, give_up: impl Fn(Loss) + Send + Sync + 'static) {
         self.desk.record.set_keeper(Some(Arc::new(give_up)));
     }
