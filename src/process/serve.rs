@@ -273,14 +273,8 @@ where
     P::Output: Serialize,
 {
     let (codec, id) = (intake.codec(), waiting.id);
-    let request = catch(|| codec.decode::<P::Request>(&waiting.request));
-    let request = match request {
-        Ok(Ok(request)) => request,
-        Ok(Err(error)) => {
-            let message = format!("the worker cannot decode the request: {error}");
-            report(intake, id, Panic::new(message, None), out);
-            return false;
-        }
+    let request: P::Request = match decode(codec, &waiting.request) {
+        Ok(request) => request,
         Err(panic) => {
             report(intake, id, panic, out);
             return false;
@@ -292,18 +286,26 @@ where
         codec.write_output(out, intake.limit(), id, &output)
     });
     discard(request);
-    match written {
-        Ok(Ok(())) => false,
-        Ok(Err(error)) => {
-            let message = format!("the worker cannot send the output: {error}");
-            report(intake, id, Panic::new(message, None), out);
-            false
-        }
-        Err(panic) => {
-            report(intake, id, panic, out);
-            true
-        }
+    let is_spoilt = written.is_err();
+    let failed = written.map(|written| {
+        let error = written.err()?;
+        let message = format!("the worker cannot send the output: {error}");
+        Some(Panic::new(message, None))
+    });
+    if let Some(panic) = failed.unwrap_or_else(Some) {
+        report(intake, id, panic, out);
     }
+    is_spoilt
+}
+
+/// What a request is, or why that cannot be said.
+fn decode<R: DeserializeOwned>(codec: Codec, bytes: &[u8]) -> Result<R, Panic> {
+    // The request's own code.
+    let decoded = catch(|| codec.decode(bytes))?;
+    decoded.map_err(|error| {
+        let message = format!("the worker cannot decode the request: {error}");
+        Panic::new(message, None)
+    })
 }
 
 /// Answers that there is no output.

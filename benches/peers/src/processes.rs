@@ -90,6 +90,13 @@ fn put_frame(out: &mut Vec<u8>, id: u64, is_request: bool, n: u64) {
     out[begin..begin + 4].copy_from_slice(&length.to_le_bytes());
 }
 
+/// The number in an answer: behind its kind and its id.
+fn output_of(body: &[u8]) -> u64 {
+    let mut body = &body[1..];
+    take_varint(&mut body);
+    take_varint(&mut body)
+}
+
 /// Calls `each` with the body of every frame that is there as a whole. Gives how many bytes these were.
 fn frames(bytes: &[u8], mut each: impl FnMut(&[u8])) -> usize {
     let mut begin = 0;
@@ -196,10 +203,8 @@ fn floor(told: &'static str, n: u64) -> (u64, f64) {
                 }
                 stdin.write_all(&out).expect("it reads");
                 out.clear();
-                let take = |mut body: &[u8]| {
-                    body = &body[1..];
-                    take_varint(&mut body);
-                    sum = sum.wrapping_add(take_varint(&mut body));
+                let take = |body: &[u8]| {
+                    sum = sum.wrapping_add(output_of(body));
                     in_flight -= 1;
                 };
                 buffer.read(stdout, take).expect("it answers");
@@ -280,101 +285,105 @@ pub fn small() -> Case {
 /// So many bytes in each large request.
 const LARGE: usize = 1 << 20;
 
-pub fn large() -> Case {
-    let ours = measured("ours", |n| {
-        let builder = ProcessorService::builder().workers(1);
-        let service = builder.try_start(|| Child::<Length>::this_program().start());
-        let service = service.expect("the child starts");
-        let requests: Vec<_> = (0..n).map(|n| (n, "x".repeat(LARGE))).collect();
-        let begin = Instant::now();
-        let promises = service.queue_requests(requests);
-        (sum(&promises), each(begin, n))
-    });
-    let floor = measured("floor", |n| {
-        let mut child = child(FLOOR);
-        let texts: Vec<_> = (0..n).map(|_| vec![b'x'; LARGE]).collect();
-        let mut stdin = child.stdin.take().expect("it is piped");
-        let begin = Instant::now();
-        // Who writes does not wait for answers, for these are short.
-        let writer = thread::spawn(move || {
-            for (id, text) in texts.iter().enumerate() {
-                let mut head = vec![0; 4];
-                head.push(2);
-                put_varint(&mut head, id as u64);
-                head.push(1);
-                let length = (head.len() - 4 + text.len()) as u32;
-                head[..4].copy_from_slice(&length.to_le_bytes());
-                stdin.write_all(&head).expect("it reads");
-                stdin.write_all(text).expect("it reads");
-            }
-        });
-        let stdout = child.stdout.as_mut().expect("it is piped");
-        let mut buffer = Buffer::new();
-        let (mut sum, mut answered) = (0, 0);
-        while answered < n {
-            let take = |mut body: &[u8]| {
-                body = &body[1..];
-                take_varint(&mut body);
-                sum += take_varint(&mut body);
-                answered += 1;
-            };
-            buffer.read(stdout, take).expect("it answers");
+fn ours_large(n: u64) -> (u64, f64) {
+    let builder = ProcessorService::builder().workers(1);
+    let service = builder.try_start(|| Child::<Length>::this_program().start());
+    let service = service.expect("the child starts");
+    let requests: Vec<_> = (0..n).map(|n| (n, "x".repeat(LARGE))).collect();
+    let begin = Instant::now();
+    let promises = service.queue_requests(requests);
+    (sum(&promises), each(begin, n))
+}
+
+fn floor_large(n: u64) -> (u64, f64) {
+    let mut child = child(FLOOR);
+    let texts: Vec<_> = (0..n).map(|_| vec![b'x'; LARGE]).collect();
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let begin = Instant::now();
+    // Who writes does not wait for answers, for these are short.
+    let writer = thread::spawn(move || {
+        for (id, text) in texts.iter().enumerate() {
+            let mut head = vec![0; 4];
+            head.push(2);
+            put_varint(&mut head, id as u64);
+            head.push(1);
+            let length = (head.len() - 4 + text.len()) as u32;
+            head[..4].copy_from_slice(&length.to_le_bytes());
+            stdin.write_all(&head).expect("it reads");
+            stdin.write_all(text).expect("it reads");
         }
-        let nanos = each(begin, n);
-        writer.join().expect("it does not panic");
-        end(child);
-        (sum, nanos)
     });
+    let stdout = child.stdout.as_mut().expect("it is piped");
+    let mut buffer = Buffer::new();
+    let (mut sum, mut answered) = (0, 0);
+    while answered < n {
+        let take = |body: &[u8]| {
+            sum += output_of(body);
+            answered += 1;
+        };
+        buffer.read(stdout, take).expect("it answers");
+    }
+    let nanos = each(begin, n);
+    writer.join().expect("it does not panic");
+    end(child);
+    (sum, nanos)
+}
+
+pub fn large() -> Case {
+    let contenders = vec![measured("ours", ours_large), measured("floor", floor_large)];
     let work = "1 MiB of text, whose length is the answer; 1 child process";
-    let mut case = case("processes 1 MiB", work, 400, vec![ours, floor]);
+    let mut case = case("processes 1 MiB", work, 400, contenders);
     case.expected = |n| n * LARGE as u64;
     case.goals.push(Goal::ratio("ours", 1.25, "floor"));
     case
 }
 
+fn median(mut nanos: Vec<f64>) -> f64 {
+    nanos.sort_by(f64::total_cmp);
+    nanos[nanos.len() / 2]
+}
+
+fn ours_one_at_a_time(n: u64) -> (u64, f64) {
+    let service = start(1);
+    let mut sum = 0_u64;
+    let each = (0..n).map(|n| {
+        let begin = Instant::now();
+        let output = service.queue_request(n).wait().copied();
+        sum = sum.wrapping_add(output.expect("nothing fails here"));
+        begin.elapsed().as_nanos() as f64
+    });
+    let each = each.collect();
+    (sum, median(each))
+}
+
+fn floor_one_at_a_time(n: u64) -> (u64, f64) {
+    let mut child = child(FLOOR);
+    let stdin = child.stdin.as_mut().expect("it is piped");
+    let stdout = child.stdout.as_mut().expect("it is piped");
+    let mut buffer = Buffer::new();
+    let mut out = Vec::new();
+    let mut sum = 0_u64;
+    let each = (0..n).map(|n| {
+        let begin = Instant::now();
+        put_frame(&mut out, n, true, n);
+        stdin.write_all(&out).expect("it reads");
+        out.clear();
+        let take = |body: &[u8]| sum = sum.wrapping_add(output_of(body));
+        buffer.read(stdout, take).expect("it answers");
+        begin.elapsed().as_nanos() as f64
+    });
+    let each = each.collect();
+    end(child);
+    (sum, median(each))
+}
+
 pub fn one_at_a_time() -> Case {
-    let median = |mut nanos: Vec<f64>| {
-        nanos.sort_by(f64::total_cmp);
-        nanos[nanos.len() / 2]
-    };
-    let ours = measured("ours", move |n| {
-        let service = start(1);
-        let mut sum = 0_u64;
-        let each = (0..n).map(|n| {
-            let begin = Instant::now();
-            let output = service.queue_request(n).wait().copied();
-            sum = sum.wrapping_add(output.expect("nothing fails here"));
-            begin.elapsed().as_nanos() as f64
-        });
-        let each = each.collect();
-        (sum, median(each))
-    });
-    let floor = measured("floor", move |n| {
-        let mut child = child(FLOOR);
-        let stdin = child.stdin.as_mut().expect("it is piped");
-        let stdout = child.stdout.as_mut().expect("it is piped");
-        let mut buffer = Buffer::new();
-        let mut out = Vec::new();
-        let mut sum = 0_u64;
-        let each = (0..n).map(|n| {
-            let begin = Instant::now();
-            put_frame(&mut out, n, true, n);
-            stdin.write_all(&out).expect("it reads");
-            out.clear();
-            let take = |mut body: &[u8]| {
-                body = &body[1..];
-                take_varint(&mut body);
-                sum = sum.wrapping_add(take_varint(&mut body));
-            };
-            buffer.read(stdout, take).expect("it answers");
-            begin.elapsed().as_nanos() as f64
-        });
-        let each = each.collect();
-        end(child);
-        (sum, median(each))
-    });
+    let contenders = vec![
+        measured("ours", ours_one_at_a_time),
+        measured("floor", floor_one_at_a_time),
+    ];
     let work = "one request at a time, from queue to outcome; 1 child process; the median";
-    let mut case = case("processes, one at a time", work, 10_000, vec![ours, floor]);
+    let mut case = case("processes, one at a time", work, 10_000, contenders);
     case.goals.push(Goal::ratio("ours", 1.15, "floor"));
     case
 }
