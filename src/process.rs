@@ -7,7 +7,7 @@
 //!
 //! What a process gives that a thread cannot: a crash, an abort, a stack overflow or a leak is its own; a kill ends what
 //! runs; memory can be limited; and the worker may be written in another language. The protocol is on
-//! [one page](https://docs.rs/crate/parallel-workers/latest/source/src/process/PROTOCOL.md), from which somebody can write a
+//! [one page](protocol), from which somebody can write a
 //! worker in an afternoon; `examples/any_language` has one in Python and one in Node.
 //!
 //! For Unix. On Linux, children that [`serve`](fn@serve) are also ended by a signal when their worker's thread is gone, memory can be
@@ -32,6 +32,9 @@ mod spawned;
 mod wake;
 mod watcher;
 mod window;
+
+#[doc = include_str!("process/PROTOCOL.md")]
+pub mod protocol {}
 
 pub use builder::ChildBuilder;
 pub use child::Child;
