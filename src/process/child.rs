@@ -28,10 +28,15 @@ use crate::sync::{Arc, now, thread};
 /// A [`Processor`] whose requests are processed by a child process, one for each worker: `P` in this program, in another one,
 /// or in any language.
 ///
-/// The requests are sent ahead of need, so that the pipe's latency is paid once and not for each; what waits behind a
-/// slow one is taken back and goes to an idle worker. When the process ends in the middle of a request, whatever it was
-/// that ended it, that request's promise settles with [`Failure::WorkerLost`](crate::Failure::WorkerLost), which says how the
-/// process ended ([`Loss::Ended`](crate::Loss::Ended)), all others that it had been sent go to other workers, and another process is
+/// The requests are sent ahead of need, so that the pipe's latency is paid once and not for each: no more than the child does
+/// in about two milliseconds. What has been sent counts as [`Running`](crate::State::Running), for it may have begun. Where a
+/// request takes longer than that, those behind it are taken back: they are queued again, can be aborted, and go to idle
+/// workers. That takes a few milliseconds, and a child that answers while it is busy, as [`serve`](fn@crate::process::serve)
+/// does.
+///
+/// When the process ends in the middle of a request, whatever it was that ended it, that request's promise settles with
+/// [`Failure::WorkerLost`](crate::Failure::WorkerLost), which says how the process ended
+/// ([`Loss::Ended`](crate::Loss::Ended)), all others that it had been sent go to other workers, and another process is
 /// started: at once, or, where one after the other ends without having answered anything, with backoff.
 ///
 /// **Each request begins once.** Where that is not needed, [`ChildBuilder::retry_lost`] has those begin again whose
