@@ -12,7 +12,7 @@ where
     T: Send + Sync + 'static,
 {
     /// Has `give_up` called when all that this worker has is given up, with the reason, before any of it is settled, on the
-    /// thread of whoever does that. Until `run` returns.
+    /// thread of whoever does that; unless `run` has returned by then, which learns of it by itself.
     ///
     /// For processors that send requests elsewhere: they can tell which of these had begun there, and
     /// [give back](crate::Job::give_back) the others. What is not ended then is settled with that reason.

@@ -4,13 +4,13 @@
 mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, ThreadId};
 
 use parallel_workers::{
     Abort, Context, Failure, Job, Jobs, Loss, Processor, ProcessorService, QueueError, State,
 };
-use support::limit_time;
+use support::{Gate, limit_time};
 
 type Given = Job<u64, u64>;
 type Handle = fn(Given, &mut Jobs<u64, u64>);
@@ -180,36 +180,37 @@ fn a_request_is_lost_for_the_reason_that_is_given() {
 fn whoever_kills_a_worker_tells_its_processor_before_anything_settles() {
     limit_time();
     let (told, tells) = mpsc::channel::<(Loss, ThreadId)>();
-    let (sender, jobs) = mpsc::channel();
+    let gate = Gate::new();
+    let inner = gate.clone();
     let service = ProcessorService::start(1, move || {
-        let (sender, told) = (sender.clone(), told.clone());
+        let (gate, told) = (inner.clone(), told.clone());
         let keep = move |job: Given, jobs: &mut Jobs<u64, u64>| {
-            let (told, sender, mut kept) = (told.clone(), sender.clone(), Some(job));
-            let kept = std::sync::Mutex::new(kept.take());
+            let (told, kept) = (told.clone(), Mutex::new(Some(job)));
             jobs.on_given_up(move |loss| {
                 told.send((loss, thread::current().id())).unwrap();
                 // It had not begun.
                 let job = kept.lock().unwrap().take();
                 job.into_iter().for_each(Job::give_back);
             });
-            sender.send(()).unwrap();
+            // It is not told by its intake, for it is not there.
+            gate.pass();
         };
         Elsewhere(Box::new(keep))
     });
     let service = service.unwrap();
     let promise = service.queue_request(1);
-    jobs.recv().unwrap();
+    gate.wait_for(1);
     let worker = service.worker(service.workers()[0].id).unwrap();
     worker.kill().unwrap();
-    assert_eq!(
-        tells.recv().unwrap(),
-        (Loss::Killed, thread::current().id())
-    );
+    let own = thread::current().id();
+    assert_eq!(tells.try_recv(), Ok((Loss::Killed, own)));
     // It went to the one that took the place of the first.
-    jobs.recv().unwrap();
+    gate.wait_for(2);
     assert_eq!(promise.state(), State::Running);
     service.shutdown(parallel_workers::Shutdown::Abandon);
-    assert!(promise.wait().is_err());
+    assert_eq!(tells.try_recv(), Ok((Loss::Abandoned, own)));
+    assert_eq!(promise.wait(), Err(Failure::Stopped));
+    gate.open();
 }
 
 #[test]
