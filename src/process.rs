@@ -26,6 +26,7 @@ mod intake;
 mod link;
 mod message;
 mod running;
+mod sent;
 mod serve;
 mod session;
 mod spawned;

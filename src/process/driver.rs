@@ -13,7 +13,8 @@ use crate::loss::{Breach, Loss};
 use crate::panic::{Panic, catch};
 use crate::process::child::Child;
 use crate::process::message::{FromService, MessageError};
-use crate::process::session::{End, Sent};
+use crate::process::sent::Sent;
+use crate::process::session::End;
 use crate::processor::Processor;
 use crate::sync::{Arc, now, thread};
 use crate::usage;
@@ -130,7 +131,15 @@ where
             let window = &state.window;
             window.room().min(left.saturating_sub(window.len()))
         });
+        let session = Arc::clone(&self.child.session);
+        session.set_taking(true);
         self.take(room.unwrap_or(0));
+        self.enter();
+        session.set_taking(false);
+    }
+
+    /// Enters what was taken and written into the window.
+    fn enter(&mut self) {
         if self.fresh.is_empty() {
             return;
         }

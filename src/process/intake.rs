@@ -15,6 +15,7 @@ use crate::process::frame::Decoder;
 use crate::process::message::{Codec, FromService, FromWorker};
 use crate::process::running::Running;
 use crate::status::WorkerId;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
 use crate::wakers::wake;
 
@@ -31,6 +32,8 @@ pub(crate) struct Intake {
     input: Mutex<Input>,
     /// LOCK: held for a few instructions; no foreign code is called under it.
     inbox: Mutex<Inbox>,
+    /// Whether the request that runs is being answered.
+    is_answered: AtomicBool,
     /// LOCK: held while one message is written.
     output: Mutex<OwnedFd>,
 }
@@ -83,6 +86,39 @@ pub(crate) enum Watched {
     Over,
 }
 
+impl Inbox {
+    /// What there is to do, and who is to be told that something begins. `None`: nothing, while somebody else reads.
+    fn look(&mut self) -> Option<(Next, Option<Waker>)> {
+        if let Some(waiting) = self.waiting.pop_front() {
+            self.current = Some(waiting.id);
+            self.begun += 1;
+            let running = Arc::clone(&self.running);
+            return Some((Next::Process(waiting, running), self.watcher.take()));
+        }
+        if self.is_over {
+            return Some((Next::Leave, None));
+        }
+        if self.is_read {
+            return None;
+        }
+        self.is_read = true;
+        Some((Next::Read, None))
+    }
+
+    fn finish(&mut self, done: Waiting, worker: WorkerId) {
+        self.current = None;
+        if self.running.is_cancelled() {
+            self.running = Arc::new(Running::new(worker));
+        }
+        let mut spare = done.request;
+        spare.clear();
+        // A large one is kept only where it is the only one.
+        if spare.capacity() <= SMALL || self.spare.is_empty() {
+            self.spare.push(spare);
+        }
+    }
+}
+
 impl Intake {
     pub(crate) fn new(
         codec: Codec,
@@ -108,6 +144,7 @@ impl Intake {
             worker,
             input: Mutex::new(input),
             inbox: Mutex::new(inbox),
+            is_answered: AtomicBool::new(false),
             output: Mutex::new(output),
         }
     }
@@ -120,45 +157,34 @@ impl Intake {
         self.limit
     }
 
-    /// What to do next, for the thread that processes requests.
-    pub(crate) fn next(&self) -> Next {
-        block_on(|waker| {
-            let mut inbox = self.inbox.lock();
-            if let Some(waiting) = inbox.waiting.pop_front() {
-                inbox.current = Some(waiting.id);
-                inbox.begun += 1;
-                let running = Arc::clone(&inbox.running);
-                let watcher = inbox.watcher.take();
-                drop(inbox);
-                watcher.into_iter().for_each(wake);
-                return Some(Next::Process(waiting, running));
-            }
-            if inbox.is_over {
-                return Some(Next::Leave);
-            }
-            if !inbox.is_read {
-                inbox.is_read = true;
-                return Some(Next::Read);
-            }
-            inbox.idle = Some(waker.clone());
-            None
-        })
+    /// What to do next, for the thread that processes requests, which is done with this one.
+    pub(crate) fn next(&self, done: Option<Waiting>) -> Next {
+        let mut inbox = self.inbox.lock();
+        if let Some(done) = done {
+            inbox.finish(done, self.worker);
+            self.is_answered.store(false, Ordering::SeqCst);
+        }
+        let looked = inbox.look();
+        drop(inbox);
+        let wait = || {
+            block_on(|waker| {
+                let mut inbox = self.inbox.lock();
+                let looked = inbox.look();
+                if looked.is_none() {
+                    inbox.idle = Some(waker.clone());
+                }
+                looked
+            })
+        };
+        let (next, watcher) = looked.unwrap_or_else(wait);
+        watcher.into_iter().for_each(wake);
+        next
     }
 
-    /// The request that runs has ended; to be said before it is answered, for the service may close the input when it has
-    /// the answer.
-    pub(crate) fn ended(&self, waiting: Waiting) {
-        let mut spare = waiting.request;
-        spare.clear();
-        let mut inbox = self.inbox.lock();
-        inbox.current = None;
-        // A large one is kept only where it is the only one.
-        if spare.capacity() <= SMALL || inbox.spare.is_empty() {
-            inbox.spare.push(spare);
-        }
-        if inbox.running.is_cancelled() {
-            inbox.running = Arc::new(Running::new(self.worker));
-        }
+    /// The request that runs is about to be answered: the service may close the input when it has the answer.
+    pub(crate) fn answering(&self) {
+        // ORDERING: SeqCst; whoever finds the end of the input has it from the service, which has the answer.
+        self.is_answered.store(true, Ordering::SeqCst);
     }
 
     /// What the watcher finds; with a waker, it is woken when a request begins.
@@ -221,7 +247,7 @@ impl Intake {
     /// work for.
     fn end(&self) {
         let mut inbox = self.inbox.lock();
-        if inbox.current.is_some() {
+        if inbox.current.is_some() && !self.is_answered.load(Ordering::SeqCst) {
             std::process::exit(0);
         }
         inbox.is_over = true;

@@ -236,19 +236,21 @@ where
     }
     let mut processor = make(factory);
     let mut out = Vec::new();
+    let mut done = None;
     loop {
-        match intake.next() {
+        match intake.next(done.take()) {
             Next::Leave => break,
             Next::Read => intake.read().unwrap_or_else(|error| fail(&error)),
             Next::Process(waiting, running) => {
                 let is_spoilt = process(&mut processor, intake, &waiting, &running, &mut out);
-                intake.ended(waiting);
+                intake.answering();
                 intake.write(&out).unwrap_or_else(|error| fail(&error));
                 out.clear();
                 if is_spoilt {
                     discard(processor);
                     processor = make(factory);
                 }
+                done = Some(waiting);
             }
         }
     }

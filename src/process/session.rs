@@ -6,7 +6,6 @@
 use std::hash::Hash;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
@@ -17,9 +16,11 @@ use crate::panic::{Panic, catch};
 use crate::process::frame::Decoder;
 use crate::process::link::Link;
 use crate::process::message::{Codec, FromWorker};
+use crate::process::sent::Sent;
 use crate::process::spawned::Spawned;
 use crate::process::window::{Fate, Window};
-use crate::sync::{Mutex, now};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, now, thread};
 
 /// A process whose output has ended has so long to end itself.
 const GRACE: Duration = Duration::from_millis(200);
@@ -43,6 +44,8 @@ where
     codec: Codec,
     /// How many times a request may begin.
     attempts: u32,
+    /// Whether the worker's thread has requests that are neither queued nor in the window.
+    is_taking: AtomicBool,
 }
 
 /// LOCK: held for a few instructions, or while the process is being ended; no foreign code is called under it.
@@ -60,46 +63,6 @@ where
     /// Not there while the worker's thread takes answers.
     decoder: Option<Decoder>,
     is_over: bool,
-}
-
-/// A request that the process has.
-pub(crate) struct Sent<R, T>
-where
-    R: Hash + Eq + Send + Sync + 'static,
-    T: Send + Sync + 'static,
-{
-    pub(crate) job: Job<R, T>,
-    /// Whether the worker's thread is woken when nobody wants its output.
-    is_watched: bool,
-    /// Whether the process has been told that nobody does.
-    is_cancelled: bool,
-}
-
-impl<R, T> Sent<R, T>
-where
-    R: Hash + Eq + Send + Sync + 'static,
-    T: Send + Sync + 'static,
-{
-    pub(crate) fn new(job: Job<R, T>) -> Self {
-        Self {
-            job,
-            is_watched: false,
-            is_cancelled: false,
-        }
-    }
-
-    /// Whether it is news that nobody wants its output. If that is so later, `waker` is woken.
-    pub(crate) fn is_unwanted_now(&mut self, waker: &Waker) -> bool {
-        if self.is_cancelled {
-            return false;
-        }
-        self.is_cancelled = if std::mem::replace(&mut self.is_watched, true) {
-            self.job.context().is_cancelled()
-        } else {
-            self.job.poll_cancelled(waker)
-        };
-        self.is_cancelled
-    }
 }
 
 /// Why a process is to end.
@@ -144,6 +107,7 @@ where
             stdout,
             codec,
             attempts,
+            is_taking: AtomicBool::new(false),
         }
     }
 
@@ -159,6 +123,22 @@ where
     pub(crate) fn with<U>(&self, f: impl FnOnce(&mut State<R, T>) -> U) -> Option<U> {
         let mut state = self.state.lock();
         (!state.is_over).then(|| f(&mut state))
+    }
+
+    /// The worker's thread begins to move requests between the queue and the window, or all are in one of them.
+    ///
+    /// ORDERING: SeqCst, here and below. Whoever gives the worker up says so first, and then asks for this; a worker that takes a
+    /// request says this first, and then asks whether it was given up. So one of the two sees the other.
+    pub(crate) fn set_taking(&self, is_taking: bool) {
+        self.is_taking.store(is_taking, Ordering::SeqCst);
+    }
+
+    /// Waits until what the worker's thread moves is where it is to be. Not for ever: it may stand in a request's own code.
+    fn wait_for_taken(&self) {
+        let deadline = now() + GRACE;
+        while self.is_taking.load(Ordering::SeqCst) && now() < deadline {
+            thread::yield_now();
+        }
     }
 
     /// Reads once, and says whether there may be more. `None`: nothing has come.
@@ -233,6 +213,7 @@ where
     ///
     /// What is to be the end of the process.
     pub(crate) fn receive(&self, mut settle: impl FnMut(Job<R, T>, Answer<T>)) -> Result<(), End> {
+        self.set_taking(true);
         let received = self.with_decoder(|decoder| {
             while let Some(read) = self.read(decoder) {
                 let may_be_more = read?;
@@ -243,6 +224,7 @@ where
             }
             Ok(())
         });
+        self.set_taking(false);
         received.unwrap_or(Ok(()))
     }
 
@@ -264,10 +246,15 @@ where
         let Some(understood) = self.with(|state| state.understand(self.codec, messages)) else {
             return Ok(());
         };
-        for (sent, answer) in understood.answered {
-            settle(sent.job, self.decode(answer));
-        }
         give_back(understood.recalled.into_iter());
+        if !understood.answered.is_empty() {
+            // Foreign code is called here, and may give this worker up itself.
+            self.set_taking(false);
+            for (sent, answer) in understood.answered {
+                settle(sent.job, self.decode(answer));
+            }
+            self.set_taking(true);
+        }
         understood.result.and(framed)
     }
 
@@ -317,8 +304,12 @@ where
     /// Ends the process, and settles all that it had: what it had answered, what it may have begun, and what it had not,
     /// which goes back to the queue. Does nothing if it has been ended. Gives why what it ran has no output.
     pub(crate) fn end(&self, end: End) -> Loss {
+        self.wait_for_taken();
         let mut state = self.state.lock();
         if std::mem::replace(&mut state.is_over, true) {
+            drop(state);
+            // Somebody else does it, and puts back what had not begun: whoever gives the worker up settles the rest.
+            self.wait_for_taken();
             return Loss::Killed;
         }
         let loss = state.end_process(&end);
@@ -331,27 +322,52 @@ where
         let understood = state.understand(self.codec, messages);
         let read = state.read_of_sent();
         let lost = state.window.lost(read);
+        self.set_taking(true);
         drop(state);
-        for (sent, answer) in understood.answered {
-            match self.decode(answer) {
-                Ok(output) => sent.job.settle(output),
-                Err(panic) => sent.job.panicked(panic),
-            }
-        }
         let waits = |fate: &Fate| match fate {
             Fate::Waiting => can_tell,
             Fate::Untouched => true,
             Fate::Begun | Fate::Unread => false,
         };
-        let (waiting, begun): (Vec<_>, Vec<_>) =
+        let (waiting, first): (Vec<_>, Vec<_>) =
             lost.into_iter().partition(|(_, fate)| waits(fate));
         // Each is put in front of what was put back before: the last one first.
         give_back(waiting.into_iter().map(|(sent, _)| sent));
         give_back(understood.recalled.into_iter());
-        for (sent, fate) in begun.into_iter().rev() {
-            self.lose(sent.job, fate == Fate::Unread, &end, &loss);
+        let begun = self.lose_unread(first, &end, &loss);
+        self.set_taking(false);
+        self.settle_answered(understood.answered);
+        for sent in begun.into_iter().rev() {
+            self.lose(sent.job, false, &end, &loss);
         }
         loss
+    }
+
+    /// Has those begin again that would have been the next, and were not read. Gives those that may have begun.
+    fn lose_unread(
+        &self,
+        first: Vec<(Sent<R, T>, Fate)>,
+        end: &End,
+        loss: &Loss,
+    ) -> Vec<Sent<R, T>> {
+        let mut begun = Vec::new();
+        for (sent, fate) in first.into_iter().rev() {
+            match fate {
+                Fate::Unread => self.lose(sent.job, true, end, loss),
+                _ => begun.insert(0, sent),
+            }
+        }
+        begun
+    }
+
+    /// Settles what the process had answered before its end.
+    fn settle_answered(&self, answered: Vec<(Sent<R, T>, Raw<'_>)>) {
+        for (sent, answer) in answered {
+            match self.decode(answer) {
+                Ok(output) => sent.job.settle(output),
+                Err(panic) => sent.job.panicked(panic),
+            }
+        }
     }
 
     /// A process has ended that may have begun this, or, if that is so, would have begun it next.

@@ -182,6 +182,10 @@ pub(crate) fn a_kill_of_the_program_from_outside_is_told() {
         text.ends_with("its process ended, signal: 15 (SIGTERM)"),
         "{text}"
     );
+    // The other one may take a moment to end.
+    while service.status().respawns() < 2 {
+        std::thread::yield_now();
+    }
     assert_eq!(
         service.queue_request(Task::Echo(1)).wait().cloned(),
         number(1)

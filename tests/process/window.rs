@@ -37,7 +37,9 @@ fn each_began_once(door: &Door, open: &Door) -> bool {
 pub(crate) fn what_waits_behind_a_slow_request_goes_to_an_idle_worker() {
     with_slow_request!(door, open, service, slow, others, |child| child);
     service.add_workers(1).unwrap();
-    assert!(others.iter().all(|promise| promise.wait().is_ok()));
+    for promise in &others {
+        assert!(promise.wait().is_ok(), "{promise:?}");
+    }
     assert_eq!(slow.state(), State::Running);
     door.let_in(0);
     assert!(slow.wait().is_ok());
@@ -73,7 +75,9 @@ pub(crate) fn a_kill_costs_what_runs_and_nothing_that_waits() {
     let lost = Failure::WorkerLost(Loss::Killed);
     assert_eq!(slow.try_result(), Some(Err(lost)));
     door.open();
-    assert!(others.iter().all(|promise| promise.wait().is_ok()));
+    for promise in &others {
+        assert!(promise.wait().is_ok(), "{promise:?}");
+    }
     assert!(each_began_once(&door, &open));
     assert_ne!(processes(&service), [killed]);
     assert!(!std::path::Path::new(&format!("/proc/{killed}")).exists());
@@ -111,7 +115,9 @@ pub(crate) fn an_unwanted_request_is_ended_with_its_child_where_that_is_asked_fo
     assert_eq!(slow.abort(), Abort::Running);
     assert_eq!(slow.wait(), Err(Failure::Aborted));
     door.open();
-    assert!(others.iter().all(|promise| promise.wait().is_ok()));
+    for promise in &others {
+        assert!(promise.wait().is_ok(), "{promise:?}");
+    }
     assert!(each_began_once(&door, &open));
     assert_eq!(service.status().settled.aborted, 1);
 }
@@ -122,7 +128,9 @@ pub(crate) fn a_request_that_takes_too_long_is_ended_with_its_child() {
     });
     assert_eq!(slow.wait(), Err(Failure::WorkerLost(Loss::TimedOut)));
     door.open();
-    assert!(others.iter().all(|promise| promise.wait().is_ok()));
+    for promise in &others {
+        assert!(promise.wait().is_ok(), "{promise:?}");
+    }
     assert!(each_began_once(&door, &open));
 }
 
