@@ -16,6 +16,7 @@
 mod builder;
 mod child;
 mod driver;
+mod end;
 mod error;
 mod foreign;
 mod frame;

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::job::Job;
 use crate::loss::{Breach, Loss};
 use crate::panic::{Panic, catch};
+use crate::process::end::{End, broke};
 use crate::process::frame::Decoder;
 use crate::process::link::Link;
 use crate::process::message::{Codec, FromWorker};
@@ -63,16 +64,6 @@ where
     /// Not there while the worker's thread takes answers.
     decoder: Option<Decoder>,
     is_over: bool,
-}
-
-/// Why a process is to end.
-#[derive(Clone, Debug)]
-pub(crate) enum End {
-    /// It has, or its output has ended.
-    ByItself,
-    /// Nobody wants what it runs.
-    Unwanted,
-    For(Loss),
 }
 
 /// How a request was answered.
@@ -337,13 +328,13 @@ where
         let begun = self.lose_unread(first, &end, &loss);
         self.set_taking(false);
         self.settle_answered(understood.answered);
-        for sent in begun.into_iter().rev() {
-            self.lose(sent.job, false, &end, &loss);
-        }
+        begun
+            .into_iter()
+            .for_each(|sent| self.lose(sent.job, false, &end, &loss));
         loss
     }
 
-    /// Has those begin again that would have been the next, and were not read. Gives those that may have begun.
+    /// Has those begin again that would have been the next, and were not read. Gives those that may have begun, the last first.
     fn lose_unread(
         &self,
         first: Vec<(Sent<R, T>, Fate)>,
@@ -354,7 +345,7 @@ where
         for (sent, fate) in first.into_iter().rev() {
             match fate {
                 Fate::Unread => self.lose(sent.job, true, end, loss),
-                _ => begun.insert(0, sent),
+                _ => begun.push(sent),
             }
         }
         begun
@@ -485,11 +476,6 @@ where
             }
         }
     }
-}
-
-/// It broke the protocol, in this way.
-fn broke(reason: &impl ToString) -> End {
-    End::For(Loss::BrokeProtocol(Breach::new(reason.to_string())))
 }
 
 /// Puts requests back into the queue, in the order in which they were.
