@@ -3,6 +3,7 @@
 use parallel_workers::{Failure, Loss};
 
 use crate::door::Door;
+use crate::ends::wait_for_end;
 use crate::worker::{Answer, EndsReader, How, Task, processes, start, start_with, warm_up};
 
 fn number(number: u64) -> Result<Answer, Failure> {
@@ -43,9 +44,12 @@ pub(crate) fn an_end_between_requests_costs_none() {
     let service = start(2);
     for round in 0..10 {
         let all = processes(&service);
-        let other = service.queue_request(Task::EndProcess(all[round % all.len()]));
+        let ended = all[round % all.len()];
+        let other = service.queue_request(Task::EndProcess(ended));
         // Whoever does it may be the one that is ended by it.
         assert!(matches!(other.wait(), Ok(_) | Err(Failure::WorkerLost(_))));
+        // Until then it may begin another one.
+        wait_for_end(ended);
         let echoes = service.queue_requests((0..20).map(Task::Echo));
         echoes.wait_for_all_with(|promise| assert!(promise.wait().is_ok(), "{promise:?}"));
     }

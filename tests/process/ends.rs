@@ -18,7 +18,7 @@ fn pid(id: u32) -> Pid {
 }
 
 /// Waits until a process has ended.
-fn wait_for_end(id: u32) {
+pub(crate) fn wait_for_end(id: u32) {
     match pidfd_open(pid(id), PidfdFlags::empty()) {
         Ok(process) => {
             poll(&mut [PollFd::new(&process, PollFlags::IN)], None).unwrap();
