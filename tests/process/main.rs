@@ -79,6 +79,7 @@ fn main() {
             what_is_no_worker_is_an_error_that_says_why
             a_child_that_does_not_serve_is_told_to
             a_program_that_has_gone_is_asked_for_again_and_again
+            a_command_is_made_for_each_child_when_it_starts
             a_process_that_was_only_started_by_a_worker_is_none;
         ends:
             children_end_when_their_parent_is_killed

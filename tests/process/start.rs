@@ -2,14 +2,15 @@
 
 use std::error::Error;
 use std::process::Command;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use parallel_workers::process::{Child, ChildError, serve};
 use parallel_workers::{Failure, Loss, ProcessorService, StartError};
 
 use crate::raw::{self, Triples};
-use crate::worker::{Answer, Task, Worker, processes, quiet};
+use crate::worker::{Answer, Service, Task, Worker, processes, quiet};
 
 /// Plays a child that forgets to serve, or one that was started by a worker.
 pub(crate) fn play() {
@@ -122,6 +123,50 @@ pub(crate) fn a_program_that_has_gone_is_asked_for_again_and_again() {
     };
     assert_eq!(answer, Ok(Answer::Number(2)));
     assert_eq!(processes(&service).len(), 1);
+}
+
+/// The numbers that the children were started with, as arguments.
+fn numbers(service: &Service) -> Vec<usize> {
+    let lines = processes(service).into_iter();
+    // One that has ended has no arguments.
+    let lines = lines.filter_map(|id| std::fs::read_to_string(format!("/proc/{id}/cmdline")).ok());
+    let numbers = lines.filter_map(|line| line.split('\0').nth(1)?.parse().ok());
+    let mut numbers: Vec<usize> = numbers.collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+pub(crate) fn a_command_is_made_for_each_child_when_it_starts() {
+    let made = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&made);
+    let numbered = move || {
+        let counted = Arc::clone(&counted);
+        let command = move || {
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            let number = counted.fetch_add(1, Ordering::SeqCst);
+            command.arg(number.to_string());
+            command
+        };
+        quiet(Child::<Worker>::made_by(command))
+    };
+    drop(numbered());
+    assert_eq!(made.load(Ordering::SeqCst), 0);
+    let service = ProcessorService::builder()
+        .workers(2)
+        .try_start(move || numbered().start())
+        .unwrap();
+    assert_eq!(numbers(&service), [0, 1]);
+    let end = Task::EndRunning(crate::worker::How::Kill);
+    assert!(service.queue_request(end).wait().is_err());
+    let numbers = loop {
+        let numbers = numbers(&service);
+        if numbers.len() == 2 && numbers != [0, 1] {
+            break numbers;
+        }
+        std::thread::yield_now();
+    };
+    assert!(numbers == [0, 2] || numbers == [1, 2], "{numbers:?}");
+    assert_eq!(made.load(Ordering::SeqCst), 3);
 }
 
 pub(crate) fn a_process_that_was_only_started_by_a_worker_is_none() {
