@@ -91,52 +91,57 @@ pub(crate) fn play() {
     }
 }
 
+/// Says hello, before anything else comes.
+fn greet(hello: &Value) {
+    hear();
+    say_hello(hello);
+}
+
 fn play_raw(words: &[&str]) -> ! {
+    let usual = json!({ "version": 1 });
     match words {
         ["version"] => say_hello(&json!({ "version": 2 })),
         ["nothing"] => say_hello(&json!({ "version": 1, "concurrency": 0 })),
         ["together"] => together(),
-        ["ahead"] => {
-            hear();
-            say_hello(&json!({ "version": 1, "window": 100 }));
-            triple(&["deaf"]);
-        }
+        ["ahead"] => triple_ahead(&["deaf"]),
         ["cut postcard", bytes, how] => cut_postcard(bytes.parse().unwrap(), How::from_word(how)),
         ["idle", how, file] => {
-            hear();
-            say_hello(&json!({ "version": 1 }));
-            if count(file) == 1 {
-                How::from_word(how).end();
-            }
+            greet(&usual);
+            end_once(how, file);
             triple(&[]);
         }
         ["unread", how, file] => {
-            // Before anything else comes.
-            hear();
-            say_hello(&json!({ "version": 1 }));
+            greet(&usual);
             let stdin = stdin();
             poll(&mut [PollFd::new(&stdin, PollFlags::IN)], None).unwrap();
-            if count(file) == 1 {
-                How::from_word(how).end();
-            }
+            end_once(how, file);
             triple(&[]);
         }
         ["halfway", file] => {
-            // Before anything else comes.
-            hear();
-            say_hello(&json!({ "version": 1 }));
+            greet(&usual);
             stdin().read_exact(&mut vec![0; 100_000]).unwrap();
             count(file);
             std::process::exit(4);
         }
         words => {
-            // Before anything else comes.
-            hear();
-            say_hello(&json!({ "version": 1 }));
+            greet(&usual);
             triple(words);
         }
     }
     wait_for_ever();
+}
+
+/// Ends, if nobody has come here before.
+fn end_once(how: &str, file: &str) {
+    if count(file) == 1 {
+        How::from_word(how).end();
+    }
+}
+
+/// Asks for more than it processes at a time, and gives nothing back while it is busy.
+fn triple_ahead(words: &[&str]) -> ! {
+    greet(&json!({ "version": 1, "window": 100 }));
+    triple(words)
 }
 
 fn triple(words: &[&str]) -> ! {
@@ -147,41 +152,46 @@ fn triple(words: &[&str]) -> ! {
             say(&json!({ "recalled": [] }));
             continue;
         }
-        let (id, number) = (&message["id"], message["request"].as_u64().unwrap());
-        let answer = json!({ "id": id, "output": number * 3 });
-        if number != UNLUCKY {
+        let number = message["request"].as_u64().unwrap();
+        let answer = json!({ "id": message["id"], "output": number * 3 });
+        if number == UNLUCKY {
+            answer_unlucky(words, &answer);
+        } else {
             say(&answer);
-            continue;
         }
-        match words {
-            ["cut", bytes, how] => {
-                let line = format!("{answer}\n");
-                let part = &line.as_bytes()[..bytes.parse().unwrap()];
-                stdout().write_all(part).unwrap();
-                stdout().flush().unwrap();
-                How::from_word(how).end();
-            }
-            ["deaf"] => wait_for_ever(),
-            ["junk"] => stdout()
-                .write_all(b"Traceback (most recent call last):\n")
-                .unwrap(),
-            ["bytes"] => stdout().write_all(b"\xff\xfe\n").unwrap(),
-            ["empty"] => say(&json!({})),
-            ["hello"] => say_hello(&json!({ "version": 1 })),
-            ["other"] => say(&json!({ "id": 1_000, "output": 39 })),
-            ["twice"] => {
-                say(&answer);
-                say(&answer);
-            }
-            ["recalled"] => say(&json!({ "recalled": [id] })),
-            ["long"] => say(&json!({ "id": id, "output": "x".repeat(2_000) })),
-            ["closed"] => {
-                rustix::stdio::dup2_stdout(std::fs::File::open("/dev/null").unwrap()).unwrap()
-            }
-            _ => say(&answer),
-        }
-        stdout().flush().unwrap();
     }
+}
+
+/// Does what it is for, in the place of this answer.
+fn answer_unlucky(words: &[&str], answer: &Value) {
+    match words {
+        ["cut", bytes, how] => {
+            let line = format!("{answer}\n");
+            let part = &line.as_bytes()[..bytes.parse().unwrap()];
+            stdout().write_all(part).unwrap();
+            stdout().flush().unwrap();
+            How::from_word(how).end();
+        }
+        ["deaf"] => wait_for_ever(),
+        ["junk"] => stdout()
+            .write_all(b"Traceback (most recent call last):\n")
+            .unwrap(),
+        ["bytes"] => stdout().write_all(b"\xff\xfe\n").unwrap(),
+        ["empty"] => say(&json!({})),
+        ["hello"] => say_hello(&json!({ "version": 1 })),
+        ["other"] => say(&json!({ "id": 1_000, "output": 39 })),
+        ["twice"] => {
+            say(answer);
+            say(answer);
+        }
+        ["recalled"] => say(&json!({ "recalled": [answer["id"]] })),
+        ["long"] => say(&json!({ "id": answer["id"], "output": "x".repeat(2_000) })),
+        ["closed"] => {
+            rustix::stdio::dup2_stdout(std::fs::File::open("/dev/null").unwrap()).unwrap();
+        }
+        _ => say(answer),
+    }
+    stdout().flush().unwrap();
 }
 
 /// The same in postcard, by hand: what is small is a byte each.
