@@ -61,6 +61,7 @@ fn main() {
         window:
             what_waits_behind_a_slow_request_goes_to_an_idle_worker
             what_waits_behind_a_slow_request_can_be_aborted
+            what_is_not_to_be_sent_ahead_is_queued_and_can_be_aborted
             a_kill_costs_what_runs_and_nothing_that_waits
             a_child_learns_that_nobody_wants_its_output
             an_unwanted_request_is_ended_with_its_child_where_that_is_asked_for

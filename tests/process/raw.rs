@@ -9,6 +9,7 @@ use parallel_workers::process::{Child, ChildBuilder, Foreign};
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::{Value, json};
 
+use crate::door::knock;
 use crate::worker::How;
 
 /// With this one, they do what they are for.
@@ -104,6 +105,7 @@ fn play_raw(words: &[&str]) -> ! {
         ["nothing"] => say_hello(&json!({ "version": 1, "concurrency": 0 })),
         ["together"] => together(),
         ["ahead"] => triple_ahead(&["deaf"]),
+        ["ahead", words @ ..] => triple_ahead(words),
         ["cut postcard", bytes, how] => cut_postcard(bytes.parse().unwrap(), How::from_word(how)),
         ["idle", how, file] => {
             greet(&usual);
@@ -173,6 +175,10 @@ fn answer_unlucky(words: &[&str], answer: &Value) {
             How::from_word(how).end();
         }
         ["deaf"] => wait_for_ever(),
+        ["door", port] => {
+            knock(port.parse().unwrap(), UNLUCKY);
+            say(answer);
+        }
         ["junk"] => stdout()
             .write_all(b"Traceback (most recent call last):\n")
             .unwrap(),

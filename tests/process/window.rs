@@ -8,6 +8,7 @@ use parallel_workers::{Abort, Context, Failure, Loss, Processor, ProcessorServic
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::door::Door;
+use crate::raw::{self, Triples, UNLUCKY};
 use crate::worker::{Answer, Task, Worker, processes, quiet, start, start_with, warm_up};
 
 fn knock(door: &Door, number: u64) -> Task {
@@ -65,6 +66,43 @@ pub(crate) fn what_waits_behind_a_slow_request_can_be_aborted() {
         assert_eq!(open.times(number), usize::from(number != 5), "{number}");
     }
     assert!(slow.wait().is_ok());
+}
+
+pub(crate) fn what_is_not_to_be_sent_ahead_is_queued_and_can_be_aborted() {
+    for most in [1, 3] {
+        let door = Door::new();
+        let port = door.port.to_string();
+        let child = move || {
+            let mut command = raw::command("ahead");
+            command.args(["door", &port]);
+            Child::<Triples>::command(command)
+                .json()
+                .window(most)
+                .start()
+        };
+        let builder = ProcessorService::builder().workers(1);
+        let service = builder.try_start(child).unwrap();
+        // Requests are short, it turns out: many would be sent ahead.
+        service.queue_requests(100..1_000).wait_for_all();
+        service.pause();
+        let slow = service.queue_request(UNLUCKY);
+        let others: Vec<_> = (20..30).map(|n| service.queue_request(n)).collect();
+        service.resume();
+        // What is to be sent with it has been taken by then, and this child gives nothing back while it stands there.
+        door.wait_for(UNLUCKY, 1);
+        let (ahead, waiting) = others.split_at(most - 1);
+        assert!(
+            waiting
+                .iter()
+                .all(|promise| promise.state() == State::Queued)
+        );
+        assert_eq!(waiting[0].abort(), Abort::Aborted);
+        assert_eq!(waiting[0].try_result(), Some(Err(Failure::Aborted)));
+        door.open();
+        for promise in [&slow].into_iter().chain(ahead).chain(&waiting[1..]) {
+            assert_eq!(promise.wait(), Ok(&(promise.request() * 3)));
+        }
+    }
 }
 
 pub(crate) fn a_kill_costs_what_runs_and_nothing_that_waits() {
