@@ -1,17 +1,18 @@
 //! Nothing is left behind: no process, no zombie, no descriptor.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
-use parallel_workers::process::serve;
+use parallel_workers::process::{Child, serve};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use serde_json::json;
 
 use crate::door::Door;
-use crate::worker::{Answer, Task, Worker, processes, start, start_with};
+use crate::worker::{Answer, Task, Worker, processes, quiet, start, start_with};
 
 fn pid(id: u32) -> Pid {
     Pid::from_raw(i32::try_from(id).unwrap()).unwrap()
@@ -65,6 +66,41 @@ pub(crate) fn children_end_when_their_parent_is_killed() {
     kill_process(pid(parent.id()), Signal::KILL).unwrap();
     parent.wait().unwrap();
     children.into_iter().for_each(wait_for_end);
+}
+
+pub(crate) fn a_child_ends_with_its_workers_thread_though_its_pipes_are_open() {
+    let start = || quiet(Child::<Worker>::this_program()).start().unwrap();
+    // Whoever joins the thread has all pipes: nothing but the thread's end can tell the child.
+    let child = std::thread::spawn(start).join().unwrap();
+    wait_for_end(child.id());
+    drop(child);
+}
+
+pub(crate) fn a_busy_child_ends_with_its_input_though_its_parent_lives() {
+    let door = Door::new();
+    // Started by hand, on this thread: it goes on until the test is over.
+    let told = format!("json {}", std::process::id());
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .env("PARALLEL_WORKERS_CHILD", told)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+    let hello = json!({ "version": 1, "worker": "by-hand", "id": 0, "limit": 1_000 });
+    writeln!(stdin, "{}", json!({ "hello": hello })).unwrap();
+    assert!(said.next().unwrap().unwrap().contains("hello"));
+    let task = Task::Knock {
+        door: door.port,
+        number: 1,
+    };
+    let request = json!({ "id": 1, "attempt": 1, "request": task });
+    writeln!(stdin, "{request}").unwrap();
+    door.wait_for(1, 1);
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+    assert!(said.next().is_none());
 }
 
 /// The pipes that a process has. `None`: it has ended.
@@ -140,7 +176,7 @@ pub(crate) fn kills_leave_no_descriptor_and_no_process() {
 pub(crate) fn play_part() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match &arguments[..] {
-        [pipes] if pipes == "--pipes" => play_pipes(),
+        [part] if part == "--pipes" => play_pipes(),
         [part, kills] if part == "--kills" => play_kills(kills.parse().unwrap()),
         _ => {}
     }

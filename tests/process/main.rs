@@ -84,6 +84,8 @@ fn main() {
             a_process_that_was_only_started_by_a_worker_is_none;
         ends:
             children_end_when_their_parent_is_killed
+            a_child_ends_with_its_workers_thread_though_its_pipes_are_open
+            a_busy_child_ends_with_its_input_though_its_parent_lives
             children_have_no_pipes_of_each_other
             kills_leave_no_descriptor_and_no_process
             a_stop_finishes_what_is_queued_and_drops_the_processor
