@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 
+use parallel_workers::ProcessorService;
 use parallel_workers::process::{Child, serve};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -177,6 +178,7 @@ pub(crate) fn play_part() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match &arguments[..] {
         [part] if part == "--pipes" => play_pipes(),
+        [part] if part == "--prints" => play_prints(),
         [part, kills] if part == "--kills" => play_kills(kills.parse().unwrap()),
         _ => {}
     }
@@ -312,4 +314,30 @@ pub(crate) fn what_is_printed_is_passed_on_with_the_workers_name() {
         assert_eq!(lines.recv().unwrap(), expected);
     }
     assert!(lines.iter().any(|(_, line)| line.contains("too much")));
+}
+
+/// Has a child print, where nobody has said what is done with that.
+fn play_prints() -> ! {
+    let service = ProcessorService::builder()
+        .workers(2)
+        .name("printer")
+        .try_start(|| Child::<Worker>::this_program().start())
+        .unwrap();
+    let second = service.worker_named("printer-1").unwrap();
+    assert!(second.assign(Task::Print(2)).wait().is_ok());
+    service.stop();
+    std::process::exit(0);
+}
+
+pub(crate) fn what_is_printed_goes_to_standard_error_with_the_workers_name() {
+    let own = std::env::current_exe().unwrap();
+    let output = Command::new(own).arg("--prints").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    let lines = said.lines().filter(|line| line.starts_with("printer-1"));
+    assert!(
+        lines.eq(["printer-1: line 0", "printer-1: line 1"]),
+        "{said}"
+    );
+    assert!(output.stdout.is_empty());
 }

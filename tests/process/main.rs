@@ -91,7 +91,8 @@ fn main() {
             a_stop_finishes_what_is_queued_and_drops_the_processor
             a_child_that_does_not_end_when_it_should_is_killed
             what_a_child_had_started_ends_with_it
-            what_is_printed_is_passed_on_with_the_workers_name;
+            what_is_printed_is_passed_on_with_the_workers_name
+            what_is_printed_goes_to_standard_error_with_the_workers_name;
     };
     libtest_mimic::run(&Arguments::from_args(), tests).exit();
 }
