@@ -184,7 +184,7 @@ pub(crate) fn play_part() {
     }
 }
 
-/// Kills one child after another.
+/// Kills one child after another, each when it has been started.
 fn play_kills(kills: usize) -> ! {
     crate::support::limit_time();
     let service = start(2);
@@ -196,8 +196,14 @@ fn play_kills(kills: usize) -> ! {
     };
     let before = count(&service);
     for kill in 0..kills {
-        let worker = service.worker(service.workers()[kill % 2].id).unwrap();
-        worker.kill().unwrap();
+        let started = loop {
+            let mut workers = service.workers().into_iter();
+            match workers.find(|worker| worker.process.is_some()) {
+                Some(worker) => break worker.id,
+                None => std::thread::yield_now(),
+            }
+        };
+        service.worker(started).unwrap().kill().unwrap();
         if kill % 10 == 0 {
             assert!(
                 service
