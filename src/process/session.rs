@@ -25,6 +25,9 @@ use crate::sync::{Mutex, now, thread};
 
 /// A process whose output has ended has so long to end itself.
 const GRACE: Duration = Duration::from_millis(200);
+/// Whoever moves requests between the queue and the window is waited for so long. That takes microseconds, unless he stands in
+/// a request's own code, which may be for ever: then he puts them back later, when he finds that the process has been ended.
+const MOVING: Duration = Duration::from_millis(200);
 /// No pipe holds more than that, as a rule; what comes after it is somebody else's, whom the process has started.
 const REST: usize = 1 << 20;
 /// How long between two looks whether a process has ended, where its end wakes nobody.
@@ -126,7 +129,7 @@ where
 
     /// Waits until what the worker's thread moves is where it is to be. Not for ever: it may stand in a request's own code.
     fn wait_for_taken(&self) {
-        let deadline = now() + GRACE;
+        let deadline = now() + MOVING;
         while self.is_taking.load(Ordering::SeqCst) && now() < deadline {
             thread::yield_now();
         }
