@@ -229,21 +229,22 @@ impl Codec {
         }
     }
 
-    /// Writes one message behind what is in `out`; if that cannot be done, `out` is as it was.
+    /// Writes one message behind what is in `out`, as it is in this codec; if that cannot be done, `out` is as it was.
     fn frame(
         self,
         out: &mut Vec<u8>,
         limit: u32,
-        postcard: impl FnOnce(&mut Vec<u8>) -> Result<(), postcard::Error>,
-        json: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>,
+        in_postcard: &impl Serialize,
+        in_json: &impl Serialize,
     ) -> Result<(), MessageError> {
         let begin = out.len();
         let written = match self {
             Self::Postcard => {
                 out.extend([0; PREFIX]);
-                postcard(out).map_err(said)
+                let written = postcard::to_io(in_postcard, &mut *out);
+                written.map(drop).map_err(said)
             }
-            Self::Json => json(out).map_err(said),
+            Self::Json => serde_json::to_writer(&mut *out, in_json).map_err(said),
         };
         let written = written.and_then(|()| self.finish(out, begin, limit));
         if written.is_err() {
@@ -280,22 +281,14 @@ impl Codec {
         attempt: u32,
         request: &R,
     ) -> Result<(), MessageError> {
-        self.frame(
-            out,
-            limit,
-            |out| {
-                postcard::to_io(&ServiceHead::Request { id, attempt }, &mut *out)?;
-                postcard::to_io(request, out).map(drop)
-            },
-            |out| {
-                let line = RequestLine {
-                    id,
-                    attempt,
-                    request,
-                };
-                serde_json::to_writer(out, &line)
-            },
-        )
+        // In postcard, a pair is one after the other.
+        let pair = (ServiceHead::Request { id, attempt }, request);
+        let line = RequestLine {
+            id,
+            attempt,
+            request,
+        };
+        self.frame(out, limit, &pair, &line)
     }
 
     /// Writes an output, as a worker does.
@@ -306,15 +299,8 @@ impl Codec {
         id: u64,
         output: &T,
     ) -> Result<(), MessageError> {
-        self.frame(
-            out,
-            limit,
-            |out| {
-                postcard::to_io(&WorkerHead::Output(id), &mut *out)?;
-                postcard::to_io(output, out).map(drop)
-            },
-            |out| serde_json::to_writer(out, &OutputLine { id, output }),
-        )
+        let pair = (WorkerHead::Output(id), output);
+        self.frame(out, limit, &pair, &OutputLine { id, output })
     }
 
     /// Writes what else the service says.
@@ -341,12 +327,7 @@ impl Codec {
                 ServiceHead::Recall
             }
         };
-        self.frame(
-            out,
-            limit,
-            |out| postcard::to_io(&head, out).map(drop),
-            |out| serde_json::to_writer(out, &line),
-        )
+        self.frame(out, limit, &head, &line)
     }
 
     /// Writes what else a worker says.
@@ -372,12 +353,7 @@ impl Codec {
                 WorkerHead::Recalled(ids)
             }
         };
-        self.frame(
-            out,
-            limit,
-            |out| postcard::to_io(&head, out).map(drop),
-            |out| serde_json::to_writer(out, &line),
-        )
+        self.frame(out, limit, &head, &line)
     }
 
     /// Reads a message of the service's.
