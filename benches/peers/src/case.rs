@@ -48,6 +48,11 @@ pub fn measured(name: &'static str, run: impl Fn(u64) -> (u64, f64) + 'static) -
     }
 }
 
+/// Nanoseconds for each of so many, since then.
+pub fn each(begin: Instant, n: u64) -> f64 {
+    begin.elapsed().as_nanos() as f64 / n as f64
+}
+
 pub struct Case {
     pub name: &'static str,
     /// What is done.
@@ -103,6 +108,25 @@ impl Outcome {
 }
 
 impl Case {
+    /// One that is measured in nanoseconds, in every round, and whose sum counts the requests.
+    pub fn new(
+        name: &'static str,
+        work: &'static str,
+        requests: u64,
+        contenders: Vec<Contender>,
+    ) -> Self {
+        Self {
+            name,
+            work,
+            unit: "ns",
+            rounds: usize::MAX,
+            requests,
+            expected: |n| n,
+            contenders,
+            goals: Vec::new(),
+        }
+    }
+
     /// Runs everybody `rounds` times, one after another in each round.
     pub fn run(self, rounds: usize, divide: u64) -> Outcome {
         let requests = (self.requests / divide).max(1);
@@ -115,7 +139,7 @@ impl Case {
                 let n = (requests / contender.fewer).max(1);
                 let begin = Instant::now();
                 let done = black_box((contender.run)(black_box(n)));
-                let elapsed = begin.elapsed().as_nanos() as f64 / n as f64;
+                let elapsed = each(begin, n);
                 assert_eq!(
                     done.sum,
                     (self.expected)(n),
@@ -147,7 +171,7 @@ impl Case {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

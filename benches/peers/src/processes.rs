@@ -8,7 +8,7 @@ use std::time::Instant;
 use parallel_workers::process::{self, Child};
 use parallel_workers::{Context, Processor, ProcessorService, PromiseSet};
 
-use crate::case::{Case, Contender, Goal, measured};
+use crate::case::{Case, Goal, each, measured, median};
 use crate::cases::triples;
 use crate::ours::sum;
 
@@ -176,11 +176,6 @@ fn child(told: &str) -> Process {
     command.spawn().expect("it starts")
 }
 
-/// Nanoseconds for each of so many, since then.
-fn each(begin: Instant, n: u64) -> f64 {
-    begin.elapsed().as_nanos() as f64 / n as f64
-}
-
 /// The bare loop: a thread for each of two children, which writes as much as fits the window, reads once, and so on.
 fn floor(told: &'static str, n: u64) -> (u64, f64) {
     let children = [child(told), child(told)];
@@ -249,19 +244,6 @@ fn ours_in_bulk(n: u64) -> (u64, f64) {
     (sum, each(begin, n))
 }
 
-fn case(name: &'static str, work: &'static str, requests: u64, contenders: Vec<Contender>) -> Case {
-    Case {
-        name,
-        work,
-        unit: "ns",
-        rounds: usize::MAX,
-        requests,
-        expected: triples,
-        contenders,
-        goals: Vec::new(),
-    }
-}
-
 pub fn small() -> Case {
     let contenders = vec![
         measured("ours", ours),
@@ -272,7 +254,8 @@ pub fn small() -> Case {
         }),
     ];
     let work = "distinct u64, empty job, 2 child processes; without their start";
-    let mut case = case("processes", work, 200_000, contenders);
+    let mut case = Case::new("processes", work, 200_000, contenders);
+    case.expected = triples;
     case.goals.extend([
         Goal::ratio("ours", 1.3, "floor"),
         Goal::ratio("ours, bulk", 1.3, "floor"),
@@ -332,15 +315,10 @@ fn floor_large(n: u64) -> (u64, f64) {
 pub fn large() -> Case {
     let contenders = vec![measured("ours", ours_large), measured("floor", floor_large)];
     let work = "1 MiB of text, whose length is the answer; 1 child process";
-    let mut case = case("processes 1 MiB", work, 400, contenders);
+    let mut case = Case::new("processes 1 MiB", work, 400, contenders);
     case.expected = |n| n * LARGE as u64;
     case.goals.push(Goal::ratio("ours", 1.25, "floor"));
     case
-}
-
-fn median(mut nanos: Vec<f64>) -> f64 {
-    nanos.sort_by(f64::total_cmp);
-    nanos[nanos.len() / 2]
 }
 
 fn ours_one_at_a_time(n: u64) -> (u64, f64) {
@@ -383,7 +361,8 @@ pub fn one_at_a_time() -> Case {
         measured("floor", floor_one_at_a_time),
     ];
     let work = "one request at a time, from queue to outcome; 1 child process; the median";
-    let mut case = case("processes, one at a time", work, 10_000, contenders);
+    let mut case = Case::new("processes, one at a time", work, 10_000, contenders);
+    case.expected = triples;
     case.goals.push(Goal::ratio("ours", 1.15, "floor"));
     case
 }

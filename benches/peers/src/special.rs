@@ -9,7 +9,7 @@ use ahash::RandomState;
 use dashmap::DashMap;
 use parallel_workers::{Context, ProcessorService, PromiseSet, processor_fn};
 
-use crate::case::{Case, Contender, Goal, measured};
+use crate::case::{Case, Goal, each, measured};
 use crate::cases::{spin, triples};
 use crate::memory::clear_up;
 use crate::ours::start;
@@ -35,24 +35,6 @@ pub fn all() -> Vec<Case> {
     all.extend([uneven("uneven, late", 999), uneven("uneven, early", 0)]);
     all.extend([callers(), abort(), growth(), set()]);
     all
-}
-
-/// Nanoseconds for each of so many, since then.
-fn each(begin: Instant, n: u64) -> f64 {
-    begin.elapsed().as_nanos() as f64 / n as f64
-}
-
-fn case(name: &'static str, work: &'static str, requests: u64, contenders: Vec<Contender>) -> Case {
-    Case {
-        name,
-        work,
-        unit: "ns",
-        rounds: usize::MAX,
-        requests,
-        expected: |n| n,
-        contenders,
-        goals: Vec::new(),
-    }
 }
 
 fn with_goal(mut case: Case, ours: &'static str, at_most: f64, of: &'static str) -> Case {
@@ -93,7 +75,7 @@ fn join() -> Case {
         let nanos = each(begin, n);
         (joined.len() as u64, nanos)
     });
-    let case = case(
+    let case = Case::new(
         "join",
         "requests equal to one that runs",
         1_000_000,
@@ -146,7 +128,7 @@ fn latency((name, part): (&'static str, f64)) -> Case {
             }),
         )
     });
-    let case = case(
+    let case = Case::new(
         name,
         "one request at a time, queue to wait",
         20_000,
@@ -199,7 +181,7 @@ fn grain((name, micros, efficiency): (&'static str, u64, f64)) -> Case {
         measured("ideal", move |n| (n, list_schedule(n, job))),
         measured("ours", move |n| (n, queued_before(n, job))),
     ];
-    let case = case(
+    let case = Case::new(
         name,
         "equal jobs of so many microseconds, 2 workers",
         400_000 / micros,
@@ -222,7 +204,7 @@ fn uneven(name: &'static str, slow: u64) -> Case {
         measured("list schedule", move |n| (n, list_schedule(n, job))),
         measured("ours", move |n| (n, queued_before(n, job))),
     ];
-    let case = case(
+    let case = Case::new(
         name,
         "1 in 1,000 jobs takes 1,000 times longer",
         100_000,
@@ -256,7 +238,7 @@ fn callers() -> Case {
         measured("ours, 8 callers", run(8)),
         measured("ours, 64 callers", run(64)),
     ];
-    let mut case = case(
+    let mut case = Case::new(
         "callers",
         "distinct requests of several callers at once",
         500_000,
@@ -287,7 +269,7 @@ fn abort() -> Case {
         }
     };
     let contenders = vec![measured("ours, a tenth", run(10)), measured("ours", run(1))];
-    let case = case(
+    let case = Case::new(
         "abort",
         "queued, then all aborted in reverse",
         1_000_000,
@@ -317,7 +299,7 @@ fn growth() -> Case {
         measured("ours, 1,000,000", run(10)),
         measured("ours, 10,000,000", run(1)),
     ];
-    let case = case(
+    let case = Case::new(
         "growth",
         "distinct requests, ten, a hundred and a thousand times as many",
         10_000_000,
@@ -363,7 +345,7 @@ fn set() -> Case {
         measured("ours, insert while selecting, a tenth", insert(10)),
         measured("ours, insert while selecting", insert(1)),
     ];
-    let mut case = case(
+    let mut case = Case::new(
         "set",
         "promises that have settled; a step each: a selection, or an insertion or selection in turn",
         1_000_000,
