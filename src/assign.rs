@@ -137,6 +137,7 @@ impl<P: Processor> Worker<P> {
         let terms = Terms {
             is_shared,
             line: Some(line),
+            attempts: 0,
             patience,
         };
         let ticketed = self.home.queue(request, terms)?;

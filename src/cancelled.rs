@@ -37,7 +37,7 @@ impl<'a> Cancelled<'a> {
     }
 
     /// Has its waker woken even when it is dropped.
-    #[cfg(feature = "process")]
+    #[cfg(any(feature = "nats", feature = "process"))]
     pub(crate) fn stay(&mut self) {
         self.key = None;
     }

@@ -80,7 +80,7 @@ where
     ) {
         let tally = match failure {
             Failure::Aborted => Tally::Aborted(None),
-            Failure::WorkerLost(_) => Tally::WorkerLost(None),
+            Failure::WorkerLost(_) | Failure::Poisoned { .. } => Tally::WorkerLost(None),
             _ => Tally::Stopped,
         };
         // It takes nobody in, wherever it is found.

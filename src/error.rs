@@ -29,6 +29,15 @@ pub enum Failure {
     /// have been processed in part.
     #[error("the worker that had the request was lost: {0}")]
     WorkerLost(Loss),
+    /// The request was begun as often as a request may be, and every time the worker that had it was lost: it was set aside,
+    /// so that it takes no more of them with it.
+    #[error(
+        "the request was begun {starts} times, its worker was lost every time, and it was set aside"
+    )]
+    Poisoned {
+        /// How often it was begun.
+        starts: u32,
+    },
     /// The service was stopped before it began the request.
     #[error("the service was stopped before it began the request")]
     Stopped,

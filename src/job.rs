@@ -1,12 +1,12 @@
 //! One request in a worker's hands.
 
 use std::fmt;
-#[cfg(feature = "process")]
+#[cfg(any(feature = "nats", feature = "process"))]
 use std::future::Future;
 use std::hash::Hash;
-#[cfg(feature = "process")]
+#[cfg(any(feature = "nats", feature = "process"))]
 use std::pin::Pin;
-#[cfg(feature = "process")]
+#[cfg(any(feature = "nats", feature = "process"))]
 use std::task::{self, Waker};
 
 use crate::context::Context;
@@ -121,8 +121,23 @@ where
         }
     }
 
+    /// Ends the request without an output, because it was begun `starts` times and no worker has survived it: its promise
+    /// settles with [`Failure::Poisoned`].
+    pub fn poison(mut self, starts: u32) {
+        if let Some(begun) = self.begun.take() {
+            let outcome = Err(Failure::Poisoned { starts });
+            self.desk.end(begun, outcome, Ending::Dropped, None);
+        }
+    }
+
+    /// Whether equal requests may share its run.
+    #[cfg(feature = "nats")]
+    pub(crate) fn is_shared(&self) -> bool {
+        self.entry().run.reading().is_listed()
+    }
+
     /// Whether nobody wants its output any more; if not, `waker` is woken when that is so, or earlier.
-    #[cfg(feature = "process")]
+    #[cfg(any(feature = "nats", feature = "process"))]
     pub(crate) fn poll_cancelled(&self, waker: &Waker) -> bool {
         let mut cancelled = self.context().cancelled();
         let polled = Pin::new(&mut cancelled).poll(&mut task::Context::from_waker(waker));
@@ -132,7 +147,7 @@ where
     }
 
     /// What it stands for.
-    #[cfg(any(feature = "async", feature = "process"))]
+    #[cfg(any(feature = "async", feature = "nats", feature = "process"))]
     pub(crate) fn into_begun(mut self) -> Option<Begun<R, T>> {
         self.begun.take()
     }

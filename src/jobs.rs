@@ -14,7 +14,7 @@ use crate::hand::{Hand, Taken};
 use crate::job::Job;
 use crate::lanes::Assigned;
 use crate::pace::Pace;
-#[cfg(any(feature = "async", feature = "process"))]
+#[cfg(any(feature = "async", feature = "nats", feature = "process"))]
 use crate::panic::Panic;
 use crate::panic::discard;
 use crate::queue_state::Popped;
@@ -246,7 +246,7 @@ where
     }
 
     /// Ends a job that this worker has, with an output, or with the panic that came instead.
-    #[cfg(any(feature = "async", feature = "process"))]
+    #[cfg(any(feature = "async", feature = "nats", feature = "process"))]
     pub(crate) fn end(&mut self, job: Job<R, T>, processed: Result<T, Panic>) {
         if let Some(begun) = job.into_begun() {
             let notes = Some(&mut self.departures);

@@ -116,6 +116,8 @@ mod builder;
 mod handle;
 mod map;
 mod map_async;
+#[cfg(feature = "nats")]
+pub mod nats;
 #[cfg(all(feature = "process", unix))]
 pub mod process;
 mod service;

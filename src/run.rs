@@ -65,7 +65,7 @@ impl<R, T> Run<R, T> {
             state: StateWord::new(terms.is_shared),
             worker: AtomicU32::new(terms.line.map_or(NO_WORKER, |line| line.0)),
             position: AtomicU32::new(0),
-            attempts: AtomicU32::new(0),
+            attempts: AtomicU32::new(terms.attempts),
             outcome: OnceLock::new(),
             subscribers: Mutex::new(subscribers),
         }

@@ -10,6 +10,8 @@ pub(crate) struct Terms {
     pub(crate) is_shared: bool,
     /// The line of workers that is to process it; `None`: any.
     pub(crate) line: Option<WorkerId>,
+    /// How often the request was begun before, elsewhere.
+    pub(crate) attempts: u32,
     /// What to do while the queue is full.
     pub(crate) patience: Patience,
 }
@@ -19,6 +21,7 @@ impl Terms {
     pub(crate) const USUAL: Self = Self {
         is_shared: true,
         line: None,
+        attempts: 0,
         patience: Patience::Until(None),
     };
 

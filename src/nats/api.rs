@@ -1,0 +1,91 @@
+//! What is asked of the server's JetStream, and how it refuses.
+
+use std::fmt;
+
+use async_nats::RequestErrorKind;
+use async_nats::jetstream::Context;
+use async_nats::jetstream::response::Response;
+use bytes::Bytes;
+use serde_json::Value;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The server said so, with one of its numbers.
+    Said { number: u64, text: String },
+    /// It said nothing in time.
+    Silent,
+    /// There is no connection, or nobody there who could answer: that may pass.
+    Unreachable(String),
+}
+
+impl Refusal {
+    /// Whether there is no such thing as was asked for.
+    pub(crate) fn is_missing(&self) -> bool {
+        // No stream, no consumer, no message.
+        matches!(
+            self,
+            Self::Said {
+                number: 10059 | 10014 | 10037,
+                ..
+            }
+        )
+    }
+
+    /// Whether the account may not use JetStream.
+    pub(crate) fn is_disabled(&self) -> bool {
+        matches!(
+            self,
+            Self::Said {
+                number: 10039 | 10076,
+                ..
+            }
+        )
+    }
+
+    /// Whether asking again may help.
+    pub(crate) fn may_pass(&self) -> bool {
+        // JetStream is about to start, or a cluster about to elect its leader.
+        !matches!(self, Self::Said { number, .. } if ![10008, 10009].contains(number))
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Said { number, text } => write!(f, "{text} ({number})"),
+            Self::Silent => f.write_str("it did not answer"),
+            Self::Unreachable(error) => f.write_str(error),
+        }
+    }
+}
+
+/// Asks, and gives what the server answered. `body` is null where there is nothing to say.
+pub(crate) async fn ask(
+    context: &Context,
+    subject: String,
+    body: &Value,
+) -> Result<Value, Refusal> {
+    let payload = match body {
+        Value::Null => Bytes::new(),
+        body => body.to_string().into(),
+    };
+    let subject = format!("$JS.API.{subject}");
+    let answer = match context.client().request(subject, payload).await {
+        Ok(answer) => answer.payload,
+        Err(error) if error.kind() == RequestErrorKind::TimedOut => return Err(Refusal::Silent),
+        Err(error) => return Err(Refusal::Unreachable(error.to_string())),
+    };
+    match serde_json::from_slice::<Response<Value>>(&answer) {
+        Ok(Response::Ok(answer)) => Ok(answer),
+        Ok(Response::Err { error }) => Err(refused(&error)),
+        Err(error) => Err(Refusal::Unreachable(error.to_string())),
+    }
+}
+
+pub(crate) fn refused(error: &async_nats::jetstream::Error) -> Refusal {
+    Refusal::Said {
+        number: error.error_code().0,
+        text: error.to_string(),
+    }
+}

@@ -1,0 +1,465 @@
+//! What a feeder does with each request that it holds, from its delivery to its end.
+
+use std::time::Instant;
+
+use async_nats::{HeaderMap, Message};
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::QueueError;
+use crate::nats::api::ask;
+use crate::nats::feeder::{Feeder, Learned};
+use crate::nats::finished::Finished;
+use crate::nats::held::{Stage, Storing, Then};
+use crate::nats::look;
+use crate::nats::message::{Answer, SUBMISSION, Status, Stored};
+use crate::nats::pace::Pace;
+use crate::nats::queue::WORKERS;
+use crate::panic::catch;
+use crate::processor::Processor;
+use crate::promise::Promise;
+use crate::room::Patience;
+use crate::state::{Abort, State};
+use crate::sync::now;
+use crate::terms::Terms;
+
+/// What has waited here for longer may be begun elsewhere, if somebody is idle there.
+const PATIENCE: std::time::Duration = std::time::Duration::from_millis(50);
+
+impl<P: Processor> Feeder<P>
+where
+    P::Request: DeserializeOwned,
+    P::Output: Serialize,
+{
+    /// A request was delivered.
+    pub(crate) fn accept(&mut self, number: u64) {
+        let Some(held) = self.held.get_mut(&number) else {
+            return;
+        };
+        if self.leaving.is_some() {
+            return self.let_go(number, b"-NAK");
+        }
+        if self.recent.contains(&held.submission) {
+            return self.answer(number, Answer::new(Status::Aborted, Bytes::new()));
+        }
+        if held.delivery > 1 {
+            held.stage = Stage::Looking;
+            return self.look(number);
+        }
+        self.ready.push_back(number);
+    }
+
+    fn look(&mut self, number: u64) {
+        let Some(held) = self.held.get(&number) else {
+            return;
+        };
+        let (link, submission) = (self.link.clone(), held.submission.clone());
+        self.tasks.spawn(async move {
+            let answer = look::answer(&link, &submission).await;
+            Learned::Answer(number, answer)
+        });
+    }
+
+    pub(crate) fn learn(&mut self, learned: Learned) {
+        match learned {
+            Learned::Answer(number, Ok(stored)) => self.looked(number, stored),
+            // The server does not tell now: once more, a little later, when nobody else is answered either.
+            Learned::Answer(number, Err(look::Unknown)) => {
+                let Some(held) = self.held.get(&number) else {
+                    return;
+                };
+                let (link, submission) = (self.link.clone(), held.submission.clone());
+                self.tasks.spawn(async move {
+                    tokio::time::sleep(PATIENCE * 4).await;
+                    let answer = look::answer(&link, &submission).await;
+                    Learned::Answer(number, answer)
+                });
+            }
+            Learned::Idlers(idle) => {
+                self.asks_for_idlers = false;
+                self.give_back_to(idle);
+            }
+            Learned::Swept => {}
+        }
+    }
+
+    /// It is known what others have stored for a request.
+    fn looked(&mut self, number: u64, stored: Option<(u64, Answer)>) {
+        let Some(held) = self.held.get_mut(&number) else {
+            return;
+        };
+        let (after, answer) =
+            stored.map_or((0, None), |(sequence, answer)| (sequence, Some(answer)));
+        if answer.as_ref().is_some_and(Answer::is_final) {
+            // Somebody has done it, and could not take it out of the queue.
+            return self.let_go(number, b"+ACK");
+        }
+        held.after = after;
+        if let Stage::Storing(storing) = &mut held.stage {
+            storing.due = now();
+            return self.store(number);
+        }
+        // How often it was begun, as far as it was written down. A delivery of which nothing was is one start.
+        let (starts, delivery) = answer
+            .as_ref()
+            .map_or((0, 0), |answer| (answer.starts, answer.delivery));
+        held.why = answer.map(|answer| answer.payload).unwrap_or_default();
+        let is_unknown = held.delivery.saturating_sub(1) > delivery;
+        let starts = starts.saturating_add(u32::from(is_unknown));
+        if starts >= self.most_starts {
+            held.start = starts;
+            return self.bury(number);
+        }
+        held.start = starts + 1;
+        if held.start == self.most_starts {
+            held.stage = Stage::Ready;
+            return self.suspects.push_back(number);
+        }
+        self.note_start(number);
+    }
+
+    /// Writes down that it is about to be begun once more, and hands it to the service then.
+    fn note_start(&mut self, number: u64) {
+        if let Some(held) = self.held.get(&number) {
+            let answer = Answer {
+                starts: held.start,
+                delivery: held.delivery,
+                ..Answer::new(Status::Started, held.why.clone())
+            };
+            self.begin_storing(number, answer, Then::Feed);
+        }
+    }
+
+    /// It was begun as often as it may be, and is set aside.
+    fn bury(&mut self, number: u64) {
+        if let Some(held) = self.held.get(&number) {
+            let answer = Answer {
+                starts: held.start,
+                ..Answer::new(Status::Dead, held.payload.clone())
+            };
+            self.begin_storing(number, answer, Then::TellDead);
+        }
+    }
+
+    /// Its result is known.
+    fn answer(&mut self, number: u64, answer: Answer) {
+        self.begin_storing(number, answer, Then::Acknowledge);
+    }
+
+    fn begin_storing(&mut self, number: u64, answer: Answer, then: Then) {
+        let Some(held) = self.held.get_mut(&number) else {
+            return;
+        };
+        let storing = Storing {
+            answer,
+            then,
+            due: now(),
+            pace: Pace::new(),
+        };
+        if let Stage::Fed(_) = std::mem::replace(&mut held.stage, Stage::Storing(storing)) {
+            self.fed -= 1;
+        }
+        self.store(number);
+    }
+
+    /// Sends what is to be stored.
+    fn store(&mut self, number: u64) {
+        let Some(held) = self.held.get_mut(&number) else {
+            return;
+        };
+        let Stage::Storing(storing) = &mut held.stage else {
+            return;
+        };
+        storing.due = now() + storing.pace.next();
+        let reply = format!("{}.a.{number}", self.inbox);
+        let names = &self.link.names;
+        let (subject, headers, payload) = match storing.then {
+            Then::TellDead => {
+                let mut headers = HeaderMap::new();
+                headers.insert(SUBMISSION, held.submission.as_str());
+                headers.insert("Pw-Starts", held.start.to_string());
+                (names.dead_letter(&held.key), headers, held.payload.clone())
+            }
+            _ => {
+                let headers = storing.answer.headers(&self.name, held.after);
+                let payload = storing.answer.payload.clone();
+                (names.result(&held.submission), headers, payload)
+            }
+        };
+        self.outbox
+            .push(subject, Some(reply.into()), Some(headers), payload);
+    }
+
+    /// The server says what has become of a message.
+    pub(crate) fn stored(&mut self, number: u64, stored: Stored) {
+        let Some(held) = self.held.get_mut(&number) else {
+            return;
+        };
+        let Stage::Storing(storing) = &mut held.stage else {
+            return;
+        };
+        match (stored, storing.then) {
+            (Stored::At(_), Then::TellDead) => {
+                let answer = Answer {
+                    starts: held.start,
+                    ..Answer::new(Status::Dead, held.why.clone())
+                };
+                self.answer(number, answer);
+            }
+            (Stored::At(_), Then::Acknowledge) => self.let_go(number, b"+ACK"),
+            (Stored::At(_), Then::GiveBack) => self.let_go(number, b"-NAK"),
+            (Stored::At(sequence), Then::Feed) => {
+                held.after = sequence;
+                held.stage = Stage::Ready;
+                self.ready.push_front(number);
+            }
+            // Somebody else has stored something, or this did, and the server's word was lost.
+            (Stored::Overtaken, _) => self.look(number),
+            // It is sent again when it is due.
+            (Stored::Taken | Stored::Full | Stored::Refused(_), _) => {}
+        }
+    }
+
+    pub(crate) fn store_what_is_due(&mut self, time: Instant) {
+        let is_due =
+            |stage: &Stage<_, _>| matches!(stage, Stage::Storing(storing) if storing.due <= time);
+        let held = self.held.iter();
+        let due: Vec<u64> = held
+            .filter(|(_, held)| is_due(&held.stage))
+            .map(|(number, _)| *number)
+            .collect();
+        due.into_iter().for_each(|number| self.store(number));
+    }
+
+    /// After the connection was broken: what was on its way may be lost.
+    pub(crate) fn store_all_again(&mut self) {
+        for held in self.held.values_mut() {
+            if let Stage::Storing(storing) = &mut held.stage {
+                storing.due = now();
+            }
+        }
+    }
+
+    /// Hands to the service what is ready. Where something is to be alone, nothing else is begun, and it waits for what has.
+    pub(crate) fn feed(&mut self) {
+        if let Some(number) = self.suspects.front().copied() {
+            let Some(held) = self.held.get(&number) else {
+                self.suspects.pop_front();
+                return;
+            };
+            let is_noted = held.after != 0
+                && matches!(held.stage, Stage::Ready)
+                && self.ready.contains(&number);
+            if is_noted {
+                self.ready.retain(|ready| *ready != number);
+                self.hand_over(number);
+            } else if matches!(held.stage, Stage::Ready) && self.fed == 0 {
+                self.note_start(number);
+            }
+            return;
+        }
+        while let Some(number) = self.ready.pop_front() {
+            if !self.hand_over(number) {
+                self.ready.push_front(number);
+                return;
+            }
+        }
+    }
+
+    /// Hands a request to the service. False: it has no room.
+    fn hand_over(&mut self, number: u64) -> bool {
+        let Some(held) = self
+            .held
+            .get_mut(&number)
+            .filter(|held| matches!(held.stage, Stage::Ready))
+        else {
+            return true;
+        };
+        // The request's own code.
+        let read = catch(|| self.codec.read::<P::Request>(&held.payload));
+        let request = match read {
+            Ok(Ok(request)) => request,
+            Ok(Err(error)) => {
+                let message = format!("the worker cannot read the request: {error}");
+                self.answer(number, Answer::panicked(&message, None));
+                return true;
+            }
+            Err(panic) => {
+                self.answer(number, Answer::panicked(panic.message(), panic.location()));
+                return true;
+            }
+        };
+        let terms = Terms {
+            attempts: held.start - 1,
+            patience: Patience::None,
+            ..Terms::UNSHARED
+        };
+        let promise = match self.handle.home.queue(request, terms) {
+            Ok(ticketed) => Promise::new(ticketed),
+            Err(QueueError::Stopped(_)) => {
+                self.give_back(number);
+                return true;
+            }
+            Err(_) => return false,
+        };
+        held.stage = Stage::Fed(promise.clone());
+        self.fed += 1;
+        let (finishing, codec) = (self.finishing.clone(), self.codec);
+        let longest = self.link.longest_payload();
+        promise.on_settled(move |promise| {
+            if let Some(outcome) = promise.try_result() {
+                let finished = Finished::of(outcome, codec, longest);
+                // A feeder that is gone has given its requests up.
+                let _ = finishing.send((number, finished));
+            }
+        });
+        true
+    }
+
+    /// What the service had has ended.
+    pub(crate) fn finish(&mut self, number: u64, finished: Finished) {
+        if self.suspects.front() == Some(&number) {
+            self.suspects.pop_front();
+        }
+        let Some(held) = self.held.get_mut(&number) else {
+            return;
+        };
+        match finished {
+            Finished::Answer(mut answer) => {
+                answer.starts = held.start;
+                answer.is_cancelled = held.is_cancelled;
+                self.answer(number, answer);
+            }
+            Finished::Aborted if !held.gives_back => {
+                self.answer(number, Answer::new(Status::Aborted, Bytes::new()));
+            }
+            Finished::Aborted | Finished::Untouched => self.give_back(number),
+            Finished::Lost(why) => {
+                held.why = why.into();
+                let starts = held.start;
+                self.give_back_after(number, starts);
+            }
+        }
+    }
+
+    /// Gives a request back that was not begun here.
+    fn give_back(&mut self, number: u64) {
+        if let Some(held) = self.held.get(&number) {
+            let starts = held.start - 1;
+            self.give_back_after(number, starts);
+        }
+    }
+
+    /// Writes down how often it was begun, this delivery included, and gives it back then.
+    fn give_back_after(&mut self, number: u64, starts: u32) {
+        if let Some(held) = self.held.get(&number) {
+            let answer = Answer {
+                starts,
+                delivery: held.delivery,
+                ..Answer::new(Status::Started, held.why.clone())
+            };
+            self.begin_storing(number, answer, Then::GiveBack);
+        }
+    }
+
+    /// Gives back everything that was not begun.
+    pub(crate) fn give_back_all(&mut self) {
+        self.ready.clear();
+        self.suspects.clear();
+        let numbers: Vec<u64> = self.held.keys().copied().collect();
+        numbers
+            .into_iter()
+            .for_each(|number| self.try_to_give_back(number));
+    }
+
+    fn try_to_give_back(&mut self, number: u64) {
+        let Some(held) = self.held.get_mut(&number) else {
+            return;
+        };
+        match &mut held.stage {
+            Stage::Fed(promise) => {
+                held.gives_back = true;
+                // Its callback says the rest.
+                let _ = promise.clone().abort();
+            }
+            Stage::Ready => self.give_back(number),
+            Stage::Looking => self.let_go(number, b"-NAK"),
+            Stage::Storing(storing) if storing.then == Then::Feed => self.give_back(number),
+            Stage::Storing(_) => {}
+        }
+    }
+
+    /// A caller wants a submission no more.
+    pub(crate) fn abort(&mut self, message: &Message) {
+        let Ok(name) = std::str::from_utf8(&message.payload) else {
+            return;
+        };
+        let Some(number) = self.names.get(name).copied() else {
+            return self.recent.insert(name.to_owned());
+        };
+        let Some(held) = self.held.get_mut(&number) else {
+            return;
+        };
+        match &held.stage {
+            Stage::Fed(promise) => {
+                let aborted = promise.clone().abort();
+                held.is_cancelled |= aborted == Abort::Running;
+            }
+            Stage::Ready | Stage::Looking => {
+                self.answer(number, Answer::new(Status::Aborted, Bytes::new()));
+            }
+            Stage::Storing(_) => {}
+        }
+    }
+
+    /// Asks whether workers elsewhere are idle, where requests wait here.
+    pub(crate) fn look_for_idlers(&mut self, time: Instant) {
+        if self.asks_for_idlers || !self.suspects.is_empty() || self.leaving.is_some() {
+            return;
+        }
+        let waits = |since: Instant| time.saturating_duration_since(since) > PATIENCE;
+        if !self
+            .held
+            .values()
+            .any(|held| waits(held.since) && is_queued(held.promise()))
+        {
+            return;
+        }
+        self.asks_for_idlers = true;
+        let link = self.link.clone();
+        self.tasks.spawn(async move {
+            let subject = format!("CONSUMER.INFO.{}.{WORKERS}", link.names.requests());
+            let info = ask(&link.context, subject, &serde_json::Value::Null).await;
+            let idle = info
+                .ok()
+                .and_then(|info| info["num_waiting"].as_u64())
+                .unwrap_or(0);
+            if idle == 0 {
+                tokio::time::sleep(PATIENCE).await;
+            }
+            Learned::Idlers(usize::try_from(idle).unwrap_or(0))
+        });
+    }
+
+    /// Gives back as many as there are idle workers elsewhere, the oldest first.
+    fn give_back_to(&mut self, idle: usize) {
+        let held = self.held.iter();
+        let mut waiting: Vec<u64> = held
+            .filter(|(_, held)| is_queued(held.promise()))
+            .map(|(number, _)| *number)
+            .collect();
+        waiting.sort_unstable();
+        for number in waiting.into_iter().take(idle) {
+            self.try_to_give_back(number);
+        }
+    }
+}
+
+fn is_queued<R, T>(promise: Option<&Promise<R, T>>) -> bool
+where
+    R: std::hash::Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    promise.is_some_and(|promise| promise.state() == State::Queued)
+}

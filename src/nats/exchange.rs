@@ -1,0 +1,72 @@
+//! One request and its answer, for processors that wrap a remote one.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::nats::codec::beside;
+use crate::nats::join::join;
+use crate::nats::look::{Found, look};
+use crate::nats::message::{Answer, Status};
+use crate::nats::pace::Pace;
+use crate::nats::remote::Line;
+use crate::nats::submission::submission;
+use crate::panic::Panic;
+
+/// Submits a request, and waits for its output, or for what came instead.
+pub(crate) async fn exchange<R: Serialize, T: DeserializeOwned>(
+    line: &mut Line,
+    request: &R,
+) -> Result<T, Panic> {
+    let (mut key, bytes) = line.write(request)?;
+    let payload = Bytes::from(bytes);
+    let mut pace = Pace::new();
+    loop {
+        let number = line.next;
+        line.next += 1;
+        let name = format!("{}.{number}", line.owner);
+        let message = submission(line, number, &key, payload.clone());
+        line.outbox.push(
+            message.subject,
+            message.reply,
+            message.headers,
+            message.payload,
+        );
+        line.outbox.flush(line.link.patience).await;
+        let waited = match look(&line.link, &name, &key, &payload).await {
+            Found::Other { submission } => submission,
+            Found::Collides => {
+                key = beside(&key);
+                continue;
+            }
+            _ => name,
+        };
+        if let Some(answer) = join(line.link.clone(), waited, key.clone(), payload.clone()).await {
+            line.answered += 1;
+            return output(line, &answer);
+        }
+        // Somebody else gave it up, or it was never stored.
+        tokio::time::sleep(pace.next()).await;
+    }
+}
+
+fn output<T: DeserializeOwned>(line: &Line, answer: &Answer) -> Result<T, Panic> {
+    match answer.status {
+        Status::Output => read_output(line, answer),
+        Status::Dead => {
+            let starts = answer.starts;
+            let message = format!("the request was begun {starts} times, and was set aside");
+            Err(Panic::new(message, None))
+        }
+        _ => Err(answer.panic()),
+    }
+}
+
+/// The output that an answer holds.
+pub(crate) fn read_output<T: DeserializeOwned>(line: &Line, answer: &Answer) -> Result<T, Panic> {
+    let read = line.codec.read(&answer.payload);
+    read.map_err(|error| {
+        let message = format!("what the worker answered cannot be read as an output: {error}");
+        Panic::new(message, None)
+    })
+}
