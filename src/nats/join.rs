@@ -43,7 +43,7 @@ pub(crate) async fn join(
         let mut patience = pin!(tokio::time::sleep(patience));
         tokio::select! {
             message = heard => {
-                let Some(message) = message else { return None };
+                let message = message?;
                 let answer = Answer::read(message.headers.as_ref(), message.payload);
                 if answer.is_final() {
                     return of_others(answer);

@@ -67,7 +67,7 @@ pub struct Remote<P: Processor> {
     pub(crate) runtime: Runtime,
     pub(crate) line: Line,
     pub(crate) window: usize,
-    processor: PhantomData<fn(&P::Request) -> P::Output>,
+    processor: PhantomData<fn() -> P>,
 }
 
 /// A caller's connection, and what he hears through it.
@@ -100,7 +100,7 @@ pub struct RemoteBuilder<P: Processor> {
     connection: Connection,
     queue: Queue,
     window: usize,
-    processor: PhantomData<fn(&P::Request) -> P::Output>,
+    processor: PhantomData<fn() -> P>,
 }
 
 impl<P: Processor> RemoteBuilder<P>
