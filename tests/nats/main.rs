@@ -1,0 +1,32 @@
+//! Many machines, by way of NATS; with real servers.
+
+#[path = "../support/nats.rs"]
+mod nats;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod servers;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// Lists functions as tests, under their own names.
+macro_rules! tests {
+    ($($module:ident: $($name:ident)*;)*) => {
+        vec![$($(
+            Trial::test(concat!(stringify!($module), "::", stringify!($name)), || {
+                $module::$name();
+                Ok::<(), Failed>(())
+            }),
+        )*)*]
+    };
+}
+
+fn main() {
+    support::limit_time();
+    let tests = tests! {
+        servers:
+            what_a_server_has_stored_outlives_a_stop_and_a_kill
+            a_server_that_stands_still_answers_when_it_goes_on;
+    };
+    libtest_mimic::run(&Arguments::from_args(), tests).exit();
+}

@@ -1,0 +1,80 @@
+//! The servers of `support/nats.rs` do what the tests that use them count on.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{self, Context, stream};
+use tokio::runtime::Runtime;
+
+use crate::nats::{Setup, newest_server, old_server};
+
+fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap()
+}
+
+async fn connect(url: &str) -> Context {
+    jetstream::new(async_nats::connect(url).await.unwrap())
+}
+
+/// A stream in files, on so many servers.
+async fn create(context: &Context, replicas: usize) {
+    let config = stream::Config {
+        name: "letters".to_owned(),
+        subjects: vec!["letter.*".to_owned()],
+        num_replicas: replicas,
+        ..stream::Config::default()
+    };
+    context.create_stream(config).await.unwrap();
+}
+
+async fn publish(context: &Context, text: &'static str) {
+    let stored = context.publish("letter.a", text.into()).await.unwrap();
+    stored.await.unwrap();
+}
+
+async fn read(context: &Context, number: u64) -> String {
+    let stream = context.get_stream("letters").await.unwrap();
+    let message = stream.get_raw_message(number).await.unwrap();
+    String::from_utf8(message.payload.to_vec()).unwrap()
+}
+
+pub(crate) fn what_a_server_has_stored_outlives_a_stop_and_a_kill() {
+    for program in [Some(newest_server()), old_server()].into_iter().flatten() {
+        let mut server = Setup::of(program).start();
+        let (url, runtime) = (server.url(), runtime());
+        runtime.block_on(async {
+            let context = connect(&url).await;
+            create(&context, 1).await;
+            publish(&context, "first").await;
+        });
+        server.stop();
+        assert!(runtime.block_on(async_nats::connect(&url)).is_err());
+        server.restart();
+        runtime.block_on(async {
+            let context = connect(&url).await;
+            publish(&context, "second").await;
+        });
+        server.kill();
+        server.restart();
+        runtime.block_on(async {
+            let context = connect(&url).await;
+            assert_eq!(read(&context, 1).await, "first");
+            assert_eq!(read(&context, 2).await, "second");
+        });
+    }
+}
+
+pub(crate) fn a_server_that_stands_still_answers_when_it_goes_on() {
+    let server = Setup::new().start();
+    let runtime = runtime();
+    let context = runtime.block_on(connect(&server.url()));
+    server.pause();
+    let mut question = Box::pin(context.query_account());
+    let soon = runtime.block_on(async {
+        let limit = Duration::from_millis(100);
+        tokio::time::timeout(limit, &mut question).await
+    });
+    assert!(soon.is_err());
+    server.resume();
+    runtime.block_on(question).unwrap();
+}

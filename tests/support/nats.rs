@@ -1,0 +1,33 @@
+//! Real NATS servers for tests: alone, three in a cluster, behind TLS and passwords, and beyond a line that can be cut.
+//!
+//! Everything here blocks. A server ends with the test that started it, and at the latest with the test program.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "every test file uses its own part of this"
+)]
+
+#[path = "nats/binary.rs"]
+mod binary;
+#[path = "nats/monitor.rs"]
+mod monitor;
+#[path = "nats/patience.rs"]
+mod patience;
+#[path = "nats/port.rs"]
+mod port;
+#[path = "nats/process.rs"]
+mod process;
+#[path = "nats/server.rs"]
+mod server;
+#[path = "nats/setup.rs"]
+mod setup;
+#[path = "nats/version.rs"]
+mod version;
+
+pub use binary::{newest_server, old_server};
+pub use patience::wait_until;
+pub use server::Server;
+pub use setup::Setup;
+pub use version::Version;
