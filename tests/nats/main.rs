@@ -26,7 +26,8 @@ fn main() {
     let tests = tests! {
         servers:
             what_a_server_has_stored_outlives_a_stop_and_a_kill
-            a_server_that_stands_still_answers_when_it_goes_on;
+            a_server_that_stands_still_answers_when_it_goes_on
+            replicas_agree_when_their_leader_was_killed_and_is_back;
     };
     libtest_mimic::run(&Arguments::from_args(), tests).exit();
 }

@@ -5,15 +5,16 @@ use std::time::Duration;
 use async_nats::jetstream::{self, Context, stream};
 use tokio::runtime::Runtime;
 
-use crate::nats::{Setup, newest_server, old_server};
+use crate::nats::{Cluster, Setup, newest_server, old_server};
 
 fn runtime() -> Runtime {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().build().unwrap()
 }
 
-async fn connect(url: &str) -> Context {
-    jetstream::new(async_nats::connect(url).await.unwrap())
+async fn connect(urls: &str) -> Context {
+    let urls: Vec<&str> = urls.split(',').collect();
+    jetstream::new(async_nats::connect(urls).await.unwrap())
 }
 
 /// A stream in files, on so many servers.
@@ -77,4 +78,25 @@ pub(crate) fn a_server_that_stands_still_answers_when_it_goes_on() {
     assert!(soon.is_err());
     server.resume();
     runtime.block_on(question).unwrap();
+}
+
+pub(crate) fn replicas_agree_when_their_leader_was_killed_and_is_back() {
+    let mut cluster = Cluster::start(&Setup::new());
+    let runtime = runtime();
+    runtime.block_on(async {
+        let context = connect(&cluster.url()).await;
+        create(&context, 3).await;
+        publish(&context, "first").await;
+    });
+    let killed = cluster.leader_of("letters");
+    cluster.kill(killed);
+    assert_ne!(cluster.leader_of("letters"), killed);
+    runtime.block_on(async {
+        // Who was connected to the one that is dead may lose what he publishes until he notices.
+        let context = connect(&cluster.url()).await;
+        publish(&context, "second").await;
+    });
+    cluster.restart(killed);
+    let replica = cluster.replicas_agree("letters").unwrap();
+    assert_eq!((replica.messages, replica.last), (2, 2));
 }

@@ -11,6 +11,8 @@
 
 #[path = "nats/binary.rs"]
 mod binary;
+#[path = "nats/cluster.rs"]
+mod cluster;
 #[path = "nats/monitor.rs"]
 mod monitor;
 #[path = "nats/patience.rs"]
@@ -27,6 +29,7 @@ mod setup;
 mod version;
 
 pub use binary::{newest_server, old_server};
+pub use cluster::{Cluster, Replica, Replicas};
 pub use patience::wait_until;
 pub use server::Server;
 pub use setup::Setup;

@@ -13,6 +13,9 @@ use super::port::Port;
 use super::process::Process;
 use super::{Setup, Version};
 
+/// So much of a server's log is printed with a test that fails.
+const LINES: usize = 100;
+
 /// A server on this machine, with a folder and ports of its own.
 pub struct Server {
     /// The first field, so that it has ended before its folder goes.
@@ -179,7 +182,10 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the server at {} said:\n{}", self.url(), self.log());
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(LINES)..];
+            eprintln!("the server at {} said:\n{}", self.url(), last.join("\n"));
         }
     }
 }
