@@ -27,7 +27,10 @@ fn main() {
         servers:
             what_a_server_has_stored_outlives_a_stop_and_a_kill
             a_server_that_stands_still_answers_when_it_goes_on
-            replicas_agree_when_their_leader_was_killed_and_is_back;
+            replicas_agree_when_their_leader_was_killed_and_is_back
+            tls_is_demanded_and_so_is_a_certificate_where_that_is_asked_for
+            a_user_may_do_what_is_allowed_and_no_more
+            credentials_by_another_operator_let_nobody_in;
     };
     libtest_mimic::run(&Arguments::from_args(), tests).exit();
 }

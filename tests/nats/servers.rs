@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{self, Context, stream};
+use async_nats::{ConnectErrorKind, ConnectOptions};
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc::unbounded_channel;
 
-use crate::nats::{Cluster, Setup, newest_server, old_server};
+use crate::nats::{Certificates, Cluster, Operator, Setup, User, newest_server, old_server};
 
 fn runtime() -> Runtime {
     let mut builder = tokio::runtime::Builder::new_current_thread();
@@ -99,4 +101,88 @@ pub(crate) fn replicas_agree_when_their_leader_was_killed_and_is_back() {
     cluster.restart(killed);
     let replica = cluster.replicas_agree("letters").unwrap();
     assert_eq!((replica.messages, replica.last), (2, 2));
+}
+
+pub(crate) fn tls_is_demanded_and_so_is_a_certificate_where_that_is_asked_for() {
+    let (certificates, others) = (Certificates::new(), Certificates::new());
+    let trusting = |certificates: &Certificates| {
+        ConnectOptions::new().add_root_certificates(certificates.authority())
+    };
+    let showing = |certificates: &Certificates, shown: &Certificates| {
+        trusting(certificates)
+            .add_client_certificate(shown.client_certificate(), shown.client_key())
+    };
+    let server = Setup::new().tls(&certificates).start();
+    let strict = Setup::new().mutual_tls(&certificates).start();
+    runtime().block_on(async {
+        for options in [ConnectOptions::new(), trusting(&others)] {
+            assert!(options.connect(server.url()).await.is_err());
+        }
+        trusting(&certificates).connect(server.url()).await.unwrap();
+        for options in [trusting(&certificates), showing(&certificates, &others)] {
+            assert!(options.connect(strict.url()).await.is_err());
+        }
+        showing(&certificates, &certificates)
+            .connect(strict.url())
+            .await
+            .unwrap();
+    });
+}
+
+pub(crate) fn a_user_may_do_what_is_allowed_and_no_more() {
+    let user = User {
+        name: "writer",
+        password: "secret",
+        publish: &["letter.a", "$JS.API.>"],
+        subscribe: &["_INBOX.>"],
+    };
+    let server = Setup::new().users(&[user]).start();
+    let options =
+        |password: &str| ConnectOptions::with_user_and_password("writer".into(), password.into());
+    runtime().block_on(async {
+        let error = options("wrong").connect(server.url()).await.unwrap_err();
+        assert_eq!(error.kind(), ConnectErrorKind::AuthorizationViolation);
+        let (sender, mut events) = unbounded_channel();
+        let told = options("secret").event_callback(move |event| {
+            sender.send(event.to_string()).unwrap();
+            async {}
+        });
+        let context = jetstream::new(told.connect(server.url()).await.unwrap());
+        create(&context, 1).await;
+        publish(&context, "first").await;
+        let _unstored = context.publish("letter.b", "second".into()).await.unwrap();
+        // The first event tells of the connection.
+        while !events
+            .recv()
+            .await
+            .unwrap()
+            .contains("Permissions Violation for Publish")
+        {}
+    });
+}
+
+pub(crate) fn credentials_by_another_operator_let_nobody_in() {
+    let (operator, other) = (Operator::new(), Operator::new());
+    let server = Setup::new().operator(&operator).start();
+    let options = async |operator: &Operator| {
+        let file = operator.credentials("writer", &[">"], &[">"]);
+        ConnectOptions::with_credentials_file(file).await.unwrap()
+    };
+    runtime().block_on(async {
+        let error = options(&other)
+            .await
+            .connect(server.url())
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ConnectErrorKind::AuthorizationViolation);
+        let client = options(&operator)
+            .await
+            .connect(server.url())
+            .await
+            .unwrap();
+        let context = jetstream::new(client);
+        create(&context, 1).await;
+        publish(&context, "first").await;
+        assert_eq!(read(&context, 1).await, "first");
+    });
 }

@@ -11,10 +11,14 @@
 
 #[path = "nats/binary.rs"]
 mod binary;
+#[path = "nats/certificates.rs"]
+mod certificates;
 #[path = "nats/cluster.rs"]
 mod cluster;
 #[path = "nats/monitor.rs"]
 mod monitor;
+#[path = "nats/operator.rs"]
+mod operator;
 #[path = "nats/patience.rs"]
 mod patience;
 #[path = "nats/port.rs"]
@@ -25,12 +29,17 @@ mod process;
 mod server;
 #[path = "nats/setup.rs"]
 mod setup;
+#[path = "nats/user.rs"]
+mod user;
 #[path = "nats/version.rs"]
 mod version;
 
 pub use binary::{newest_server, old_server};
+pub use certificates::Certificates;
 pub use cluster::{Cluster, Replica, Replicas};
+pub use operator::Operator;
 pub use patience::wait_until;
 pub use server::Server;
 pub use setup::Setup;
+pub use user::User;
 pub use version::Version;

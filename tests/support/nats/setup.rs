@@ -1,6 +1,9 @@
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::{Server, newest_server};
+use tempfile::TempDir;
+
+use super::{Certificates, Operator, Server, User, newest_server};
 
 /// How a server is to be.
 #[derive(Clone)]
@@ -10,6 +13,8 @@ pub struct Setup {
     pub(super) jetstream: Option<Limits>,
     /// What stands in the configuration file besides.
     pub(super) lines: Vec<String>,
+    /// Folders of files that these lines name.
+    folders: Vec<Arc<TempDir>>,
 }
 
 #[derive(Clone, Copy)]
@@ -34,6 +39,7 @@ impl Setup {
             program,
             jetstream: Some(limits),
             lines: Vec::new(),
+            folders: Vec::new(),
         }
     }
 
@@ -57,6 +63,37 @@ impl Setup {
     /// How many bytes a message may have, headers included.
     pub fn max_payload(self, bytes: usize) -> Self {
         self.line(format!("max_payload: {bytes}"))
+    }
+
+    /// Demands TLS.
+    pub fn tls(self, certificates: &Certificates) -> Self {
+        self.keep(certificates.folder())
+            .line(certificates.line(false))
+    }
+
+    /// Demands TLS, and a client's certificate by the same authority.
+    pub fn mutual_tls(self, certificates: &Certificates) -> Self {
+        self.keep(certificates.folder())
+            .line(certificates.line(true))
+    }
+
+    /// Lets in these alone.
+    pub fn users(self, users: &[User<'_>]) -> Self {
+        let users: Vec<String> = users.iter().map(User::line).collect();
+        self.line(format!(
+            "authorization {{ users: [\n{}\n] }}",
+            users.join("\n")
+        ))
+    }
+
+    /// Lets in those alone who have credentials by this operator's account.
+    pub fn operator(self, operator: &Operator) -> Self {
+        self.keep(operator.folder()).line(operator.line())
+    }
+
+    fn keep(mut self, folder: Arc<TempDir>) -> Self {
+        self.folders.push(folder);
+        self
     }
 
     pub fn start(self) -> Server {
