@@ -30,7 +30,9 @@ fn main() {
             replicas_agree_when_their_leader_was_killed_and_is_back
             tls_is_demanded_and_so_is_a_certificate_where_that_is_asked_for
             a_user_may_do_what_is_allowed_and_no_more
-            credentials_by_another_operator_let_nobody_in;
+            credentials_by_another_operator_let_nobody_in
+            a_line_that_is_cut_is_silent_until_it_is_healed
+            a_server_whose_answers_are_lost_does_what_it_is_asked;
     };
     libtest_mimic::run(&Arguments::from_args(), tests).exit();
 }

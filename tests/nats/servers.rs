@@ -1,13 +1,17 @@
 //! The servers of `support/nats.rs` do what the tests that use them count on.
 
+use std::future::IntoFuture as _;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, Context, stream};
 use async_nats::{ConnectErrorKind, ConnectOptions};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::unbounded_channel;
+use tokio::time::timeout;
 
-use crate::nats::{Certificates, Cluster, Operator, Setup, User, newest_server, old_server};
+use crate::nats::{
+    Certificates, Cluster, Operator, Partition, Setup, User, newest_server, old_server,
+};
 
 fn runtime() -> Runtime {
     let mut builder = tokio::runtime::Builder::new_current_thread();
@@ -33,6 +37,11 @@ async fn create(context: &Context, replicas: usize) {
 async fn publish(context: &Context, text: &'static str) {
     let stored = context.publish("letter.a", text.into()).await.unwrap();
     stored.await.unwrap();
+}
+
+async fn stored(context: &Context) -> u64 {
+    let stream = context.get_stream("letters").await.unwrap();
+    stream.cached_info().state.messages
 }
 
 async fn read(context: &Context, number: u64) -> String {
@@ -75,7 +84,7 @@ pub(crate) fn a_server_that_stands_still_answers_when_it_goes_on() {
     let mut question = Box::pin(context.query_account());
     let soon = runtime.block_on(async {
         let limit = Duration::from_millis(100);
-        tokio::time::timeout(limit, &mut question).await
+        timeout(limit, &mut question).await
     });
     assert!(soon.is_err());
     server.resume();
@@ -184,5 +193,43 @@ pub(crate) fn credentials_by_another_operator_let_nobody_in() {
         create(&context, 1).await;
         publish(&context, "first").await;
         assert_eq!(read(&context, 1).await, "first");
+    });
+}
+
+pub(crate) fn a_line_that_is_cut_is_silent_until_it_is_healed() {
+    let partition = Partition::start(Setup::new());
+    let soon = Duration::from_millis(200);
+    runtime().block_on(async {
+        let context = connect(&partition.url()).await;
+        let steady = connect(&partition.steady_url()).await;
+        create(&context, 1).await;
+        partition.cut();
+        let unheard = context.publish("letter.a", "first".into()).await.unwrap();
+        let mut unheard = Box::pin(unheard.into_future());
+        assert!(timeout(soon, &mut unheard).await.is_err());
+        let options = ConnectOptions::new().connection_timeout(soon);
+        let error = options.connect(partition.url()).await.unwrap_err();
+        assert_eq!(error.kind(), ConnectErrorKind::TimedOut);
+        assert_eq!(stored(&steady).await, 0);
+        partition.heal();
+        unheard.await.unwrap();
+        assert_eq!(stored(&steady).await, 1);
+    });
+}
+
+pub(crate) fn a_server_whose_answers_are_lost_does_what_it_is_asked() {
+    let partition = Partition::start(Setup::new());
+    let soon = Duration::from_millis(200);
+    runtime().block_on(async {
+        let context = connect(&partition.url()).await;
+        let steady = connect(&partition.steady_url()).await;
+        create(&context, 1).await;
+        partition.cut_from_server();
+        let heard = context.publish("letter.a", "first".into()).await.unwrap();
+        let mut heard = Box::pin(heard.into_future());
+        assert!(timeout(soon, &mut heard).await.is_err());
+        assert_eq!(stored(&steady).await, 1);
+        partition.heal();
+        heard.await.unwrap();
     });
 }

@@ -15,12 +15,18 @@ mod binary;
 mod certificates;
 #[path = "nats/cluster.rs"]
 mod cluster;
+#[path = "nats/line.rs"]
+mod line;
 #[path = "nats/monitor.rs"]
 mod monitor;
 #[path = "nats/operator.rs"]
 mod operator;
+#[path = "nats/partition.rs"]
+mod partition;
 #[path = "nats/patience.rs"]
 mod patience;
+#[path = "nats/place.rs"]
+mod place;
 #[path = "nats/port.rs"]
 mod port;
 #[path = "nats/process.rs"]
@@ -38,6 +44,7 @@ pub use binary::{newest_server, old_server};
 pub use certificates::Certificates;
 pub use cluster::{Cluster, Replica, Replicas};
 pub use operator::Operator;
+pub use partition::Partition;
 pub use patience::wait_until;
 pub use server::Server;
 pub use setup::Setup;

@@ -21,17 +21,18 @@ impl Port {
         let own = u16::try_from(std::process::id() % 1000).unwrap() * 10;
         for _ in 0..COUNT {
             let place = (own + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT;
-            let number = FIRST + place;
-            let is_free = || TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok();
-            if let Some(port) = Self::hold(number).filter(|_| is_free()) {
+            let is_free =
+                |port: &Self| TcpListener::bind((Ipv4Addr::LOCALHOST, port.number)).is_ok();
+            if let Some(port) = Self::hold_place(place).filter(is_free) {
                 return port;
             }
         }
         panic!("there is no free port from {FIRST} on");
     }
 
-    /// This very number, where nobody has it.
-    pub fn hold(number: u16) -> Option<Self> {
+    /// The number at this place, where nobody has it.
+    pub fn hold_place(place: u16) -> Option<Self> {
+        let number = FIRST.checked_add(place)?;
         let held = UdpSocket::bind((Ipv4Addr::LOCALHOST, number)).ok()?;
         Some(Self {
             number,

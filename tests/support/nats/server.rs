@@ -1,5 +1,5 @@
 use std::fs::{self, File};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::monitor;
 use super::patience::wait_until;
+use super::place::Place;
 use super::port::Port;
 use super::process::Process;
 use super::{Setup, Version};
@@ -22,11 +23,9 @@ pub struct Server {
     process: Option<Process>,
     setup: Setup,
     folder: TempDir,
-    address: IpAddr,
+    place: Place,
     port: Port,
     monitor: Port,
-    /// What runs the program: nothing, or what puts it elsewhere.
-    prefix: Vec<String>,
 }
 
 impl Server {
@@ -39,24 +38,31 @@ impl Server {
 
     /// All that a server needs before it starts.
     pub(super) fn prepare(setup: Setup) -> Self {
-        Self::prepare_at(setup, IpAddr::V4(Ipv4Addr::LOCALHOST), Vec::new())
+        Self::prepare_at(setup, Place::here())
     }
 
-    /// The same, at another address, which `prefix` has it run at.
-    pub(super) fn prepare_at(setup: Setup, address: IpAddr, prefix: Vec<String>) -> Self {
+    /// The same, elsewhere.
+    pub(super) fn prepare_at(setup: Setup, place: Place) -> Self {
         Self {
             process: None,
             setup,
             folder: tempfile::tempdir().unwrap(),
-            address,
+            place,
             port: Port::reserve(),
             monitor: Port::reserve(),
-            prefix,
         }
     }
 
     pub fn url(&self) -> String {
-        format!("nats://{}:{}", self.address, self.port())
+        self.url_at(self.place.clients)
+    }
+
+    pub(super) fn steady_url(&self) -> String {
+        self.url_at(self.place.steady)
+    }
+
+    fn url_at(&self, address: IpAddr) -> String {
+        format!("nats://{address}:{}", self.port())
     }
 
     pub fn port(&self) -> u16 {
@@ -74,7 +80,10 @@ impl Server {
 
     /// What its monitoring port says: `/varz`, `/connz`, `/jsz` and so on.
     pub fn ask(&self, path: &str) -> Result<Value, String> {
-        monitor::ask(SocketAddr::new(self.address, self.monitor.number), path)
+        monitor::ask(
+            SocketAddr::new(self.place.steady, self.monitor.number),
+            path,
+        )
     }
 
     pub fn is_running(&self) -> bool {
@@ -116,17 +125,12 @@ impl Server {
         self.process.as_ref().expect("a server that runs")
     }
 
-    /// Adds lines to the configuration, which count from its next start.
-    pub(super) fn configure(&mut self, lines: String) {
-        self.setup.lines.push(lines);
-    }
-
     /// Starts it, and waits for nothing.
     pub(super) fn begin(&mut self) {
         self.stop();
         let configuration = self.folder.path().join("server.conf");
         fs::write(&configuration, self.configuration()).unwrap();
-        let mut parts: Vec<_> = self.prefix.iter().map(AsRef::as_ref).collect();
+        let mut parts: Vec<_> = self.place.prefix.iter().map(AsRef::as_ref).collect();
         parts.push(self.setup.program.as_os_str());
         parts.extend(["-c".as_ref(), configuration.as_os_str()]);
         let mut command = Process::command(&parts);
@@ -141,7 +145,7 @@ impl Server {
     }
 
     fn configuration(&self) -> String {
-        let address = self.address;
+        let address = self.place.listens;
         let mut lines = vec![
             format!("listen: \"{address}:{}\"", self.port.number),
             format!("http: \"{address}:{}\"", self.monitor.number),
@@ -162,7 +166,7 @@ impl Server {
         wait_until("a server that is ready", || {
             let process = self.process.as_mut().expect("a server that runs");
             assert!(!process.has_ended(), "the server has ended");
-            let address = SocketAddr::new(self.address, self.port.number);
+            let address = SocketAddr::new(self.place.steady, self.port.number);
             TcpStream::connect_timeout(&address, Duration::from_secs(2))
                 .map_err(|error| error.to_string())?;
             self.ask("/healthz").map(drop)
