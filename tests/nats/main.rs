@@ -27,6 +27,7 @@ fn main() {
         servers:
             what_a_server_has_stored_outlives_a_stop_and_a_kill
             a_server_that_stands_still_answers_when_it_goes_on
+            a_server_has_the_limits_that_it_was_given
             replicas_agree_when_their_leader_was_killed_and_is_back
             tls_is_demanded_and_so_is_a_certificate_where_that_is_asked_for
             a_user_may_do_what_is_allowed_and_no_more

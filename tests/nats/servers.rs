@@ -4,7 +4,8 @@ use std::future::IntoFuture as _;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, Context, stream};
-use async_nats::{ConnectErrorKind, ConnectOptions};
+use async_nats::{ConnectErrorKind, ConnectOptions, ToServerAddrs};
+use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::timeout;
@@ -18,9 +19,8 @@ fn runtime() -> Runtime {
     builder.enable_all().build().unwrap()
 }
 
-async fn connect(urls: &str) -> Context {
-    let urls: Vec<&str> = urls.split(',').collect();
-    jetstream::new(async_nats::connect(urls).await.unwrap())
+async fn connect(servers: impl ToServerAddrs) -> Context {
+    jetstream::new(async_nats::connect(servers).await.unwrap())
 }
 
 /// A stream in files, on so many servers.
@@ -91,11 +91,30 @@ pub(crate) fn a_server_that_stands_still_answers_when_it_goes_on() {
     runtime.block_on(question).unwrap();
 }
 
+pub(crate) fn a_server_has_the_limits_that_it_was_given() {
+    let server = Setup::new()
+        .limits(1 << 20, 2 << 20)
+        .max_payload(1000)
+        .start();
+    let limits = server.ask("/jsz").unwrap()["config"].clone();
+    assert_eq!(
+        (&limits["max_memory"], &limits["max_storage"]),
+        (&json!(1 << 20), &json!(2 << 20))
+    );
+    let plain = Setup::new().without_jetstream().start();
+    runtime().block_on(async {
+        let client = async_nats::connect(server.url()).await.unwrap();
+        assert_eq!(client.server_info().max_payload, 1000);
+        let context = connect(&plain.url()).await;
+        assert!(context.query_account().await.is_err());
+    });
+}
+
 pub(crate) fn replicas_agree_when_their_leader_was_killed_and_is_back() {
     let mut cluster = Cluster::start(&Setup::new());
     let runtime = runtime();
     runtime.block_on(async {
-        let context = connect(&cluster.url()).await;
+        let context = connect(cluster.urls()).await;
         create(&context, 3).await;
         publish(&context, "first").await;
     });
@@ -104,7 +123,7 @@ pub(crate) fn replicas_agree_when_their_leader_was_killed_and_is_back() {
     assert_ne!(cluster.leader_of("letters"), killed);
     runtime.block_on(async {
         // Who was connected to the one that is dead may lose what he publishes until he notices.
-        let context = connect(&cluster.url()).await;
+        let context = connect(cluster.urls()).await;
         publish(&context, "second").await;
     });
     cluster.restart(killed);

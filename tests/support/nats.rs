@@ -15,6 +15,8 @@ mod binary;
 mod certificates;
 #[path = "nats/cluster.rs"]
 mod cluster;
+#[path = "nats/folder.rs"]
+mod folder;
 #[path = "nats/line.rs"]
 mod line;
 #[path = "nats/monitor.rs"]

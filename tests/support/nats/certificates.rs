@@ -8,13 +8,15 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
+use super::folder::folder;
+
 /// An authority of its own, and what it has certified: a server on this machine, and a client.
 #[derive(Clone)]
 pub struct Certificates(Arc<TempDir>);
 
 impl Certificates {
     pub fn new() -> Self {
-        let certificates = Self(Arc::new(tempfile::tempdir().unwrap()));
+        let certificates = Self(Arc::new(folder()));
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

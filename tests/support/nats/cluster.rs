@@ -48,15 +48,17 @@ impl Cluster {
             servers: servers.collect(),
             _routes: routes,
         };
-        cluster.servers.iter_mut().for_each(Server::begin);
-        cluster.wait_until_ready();
+        cluster.restart_all();
         cluster
     }
 
     /// All three, for a client that goes from one to the next.
     pub fn url(&self) -> String {
-        let urls: Vec<String> = self.servers.iter().map(Server::url).collect();
-        urls.join(",")
+        self.urls().join(",")
+    }
+
+    pub fn urls(&self) -> Vec<String> {
+        self.servers.iter().map(Server::url).collect()
     }
 
     pub fn server(&self, index: usize) -> &Server {
@@ -81,6 +83,13 @@ impl Cluster {
         self.wait_until_ready();
     }
 
+    /// Starts all again, those that run after a stop.
+    pub fn restart_all(&mut self) {
+        self.servers.iter_mut().for_each(Server::stop);
+        self.servers.iter_mut().for_each(Server::begin);
+        self.wait_until_ready();
+    }
+
     /// Waits until those that run have a leader who runs and whom all of them follow.
     pub fn wait_until_ready(&mut self) {
         let running = self.servers.iter_mut().filter(|server| server.is_running());
@@ -102,7 +111,8 @@ impl Cluster {
         })
     }
 
-    /// Waits until all that run have the same of a stream, which is to have a replica on each of them.
+    /// Waits until all that run have the same of a stream, which is to have a replica on each of them; what each has
+    /// where they do not agree in a minute.
     pub fn replicas_agree(&self, stream: &str) -> Result<Replica, Replicas> {
         self.replicas_agree_within(LIMIT, stream)
     }

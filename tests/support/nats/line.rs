@@ -44,8 +44,8 @@ impl Line {
         line.remove();
         line.set_up().unwrap_or_else(|error| {
             panic!(
-                "this test needs Linux, root and iproute2 (`apt-get install iproute2`), for a network namespace; as \
-                 another user, build it, and run it by `sudo -E`: {error}"
+                "this test needs a network namespace: Linux, iproute2 (`apt-get install iproute2`) and root, as by \
+                 CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='sudo -E' before `cargo test`: {error}"
             )
         });
         line

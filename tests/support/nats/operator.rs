@@ -7,6 +7,8 @@ use nkeys::KeyPair;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::folder::folder;
+
 /// Who vouches for accounts; with one account, which has JetStream and vouches for users.
 ///
 /// The server knows none of the users: each shows a token that the account has signed, from a credentials file.
@@ -23,7 +25,7 @@ struct Keys {
 impl Operator {
     pub fn new() -> Self {
         Self(Arc::new(Keys {
-            folder: Arc::new(tempfile::tempdir().unwrap()),
+            folder: Arc::new(folder()),
             operator: KeyPair::new_operator(),
             account: KeyPair::new_account(),
             system: KeyPair::new_account(),

@@ -7,6 +7,8 @@ use std::sync::mpsc::{Sender, channel};
 
 use super::patience::wait_until;
 
+const DIES_WITH_PARENT: [&str; 3] = ["--pdeathsig", "KILL", "--"];
+
 type Start = (Command, Sender<io::Result<Child>>);
 
 /// A process that is killed when this is dropped, and on Linux when the test program is killed.
@@ -21,11 +23,9 @@ impl Process {
 
     /// A command that the system ends with the thread that starts it, where that can be had.
     pub fn command(program: &[&OsStr]) -> Command {
-        let has_setpriv =
-            cfg!(target_os = "linux") && Command::new("setpriv").arg("--version").output().is_ok();
-        let mut command = if has_setpriv {
+        let mut command = if has_setpriv() {
             let mut command = Command::new("setpriv");
-            command.args(["--pdeathsig", "KILL", "--"]).arg(program[0]);
+            command.args(DIES_WITH_PARENT).arg(program[0]);
             command
         } else {
             // A test that ends in order still kills it.
@@ -83,6 +83,18 @@ impl Drop for Process {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Whether there is `setpriv`, and knows what is asked of it: not every Linux has the same.
+fn has_setpriv() -> bool {
+    static HAS: OnceLock<bool> = OnceLock::new();
+    *HAS.get_or_init(|| {
+        let output = Command::new("setpriv")
+            .args(DIES_WITH_PARENT)
+            .arg("true")
+            .output();
+        output.is_ok_and(|output| output.status.success())
+    })
 }
 
 /// What the system says that a thread does: the letter behind its name, which may have any letters itself.

@@ -2,11 +2,13 @@ use std::fs::{self, File};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::folder::folder;
 use super::monitor;
 use super::patience::wait_until;
 use super::place::Place;
@@ -26,6 +28,7 @@ pub struct Server {
     place: Place,
     port: Port,
     monitor: Port,
+    stands_still: AtomicBool,
 }
 
 impl Server {
@@ -46,10 +49,11 @@ impl Server {
         Self {
             process: None,
             setup,
-            folder: tempfile::tempdir().unwrap(),
+            folder: folder(),
             place,
             port: Port::reserve(),
             monitor: Port::reserve(),
+            stands_still: AtomicBool::new(false),
         }
     }
 
@@ -86,11 +90,12 @@ impl Server {
         )
     }
 
+    /// Whether it was started, and does not stand still.
     pub fn is_running(&self) -> bool {
-        self.process.is_some()
+        self.process.is_some() && !self.stands_still.load(Ordering::SeqCst)
     }
 
-    /// Ends it as a loss of power would: nothing is said, nothing is written.
+    /// Ends it as a crash would: nothing more is said, nothing more is written.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill();
@@ -101,6 +106,8 @@ impl Server {
     pub fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.signal("TERM");
+            // Who stands still does not hear it.
+            process.signal("CONT");
             process.wait();
         }
     }
@@ -115,10 +122,12 @@ impl Server {
     /// Has it stand still, with all its connections open.
     pub fn pause(&self) {
         self.running().pause();
+        self.stands_still.store(true, Ordering::SeqCst);
     }
 
     pub fn resume(&self) {
         self.running().signal("CONT");
+        self.stands_still.store(false, Ordering::SeqCst);
     }
 
     fn running(&self) -> &Process {
@@ -142,6 +151,7 @@ impl Server {
         command.stdin(Stdio::null());
         command.stdout(log.try_clone().unwrap()).stderr(log);
         self.process = Some(Process::start(command));
+        self.stands_still = AtomicBool::new(false);
     }
 
     fn configuration(&self) -> String {
