@@ -52,6 +52,13 @@ mod asynchronous;
 #[path = "backends/children.rs"]
 mod children;
 
+#[cfg(feature = "nats")]
+#[path = "backends/remote.rs"]
+mod remote;
+#[cfg(feature = "nats")]
+#[path = "support/nats.rs"]
+mod servers;
+
 fn main() {
     #[cfg(feature = "process")]
     parallel_workers::process::serve(Worker::default);
@@ -60,5 +67,7 @@ fn main() {
     let tests = tests.chain(asynchronous::tests());
     #[cfg(feature = "process")]
     let tests = tests.chain(children::tests());
+    #[cfg(feature = "nats")]
+    let tests = tests.chain(remote::tests());
     libtest_mimic::run(&Arguments::from_args(), tests.collect()).exit();
 }

@@ -120,7 +120,8 @@ where
             return;
         };
         let (key, payload) = (flight.key.clone(), flight.payload.clone());
-        let joining = join(self.line.link.clone(), submission.clone(), key, payload);
+        let link = self.line.link.clone();
+        let joining = join(link, submission.clone(), key, payload, false);
         let task = async move { (number, Learned::Joined(joining.await)) };
         flight.task = Some(Task(self.tasks.spawn(task)));
         flight.stage = Stage::Joined { submission };

@@ -33,15 +33,16 @@ pub(crate) async fn exchange<R: Serialize, T: DeserializeOwned>(
             message.payload,
         );
         line.outbox.flush(line.link.patience).await;
-        let waited = match look(&line.link, &name, &key, &payload).await {
-            Found::Other { submission } => submission,
+        let (waited, is_own) = match look(&line.link, &name, &key, &payload).await {
+            Found::Other { submission } => (submission, false),
             Found::Collides => {
                 key = beside(&key);
                 continue;
             }
-            _ => name,
+            _ => (name, true),
         };
-        if let Some(answer) = join(line.link.clone(), waited, key.clone(), payload.clone()).await {
+        let link = line.link.clone();
+        if let Some(answer) = join(link, waited, key.clone(), payload.clone(), is_own).await {
             line.answered += 1;
             return output(line, &answer);
         }

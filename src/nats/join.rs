@@ -4,43 +4,50 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::time::Duration;
 
+use async_nats::Subscriber;
 use bytes::Bytes;
 use futures_core::Stream;
 
 use crate::nats::link::Link;
-use crate::nats::look::{Found, look};
-use crate::nats::message::Answer;
+use crate::nats::look::{Found, Unknown, look, request};
+use crate::nats::message::{Answer, Status};
 use crate::nats::pace::Pace;
 
-/// Waits for the result of `submission`, an equal request of somebody else's. `None`: there will be none, and the request is to
-/// be submitted anew.
+/// A worker acknowledges a request soon after it has stored the result.
+const SOON: Duration = Duration::from_millis(1);
+/// One that was lost in between does not, until another one finds the result.
+const SELDOM: Duration = Duration::from_millis(500);
+
+/// Waits for the result of `submission`, an equal request of somebody else's. `None`: it has none for others, or had it before,
+/// and the request is to be submitted anew.
 ///
 /// It subscribes, and looks then: what is published before the look is stored, and what is published after it is heard. As
 /// what is heard may be lost, it looks again from time to time.
+///
+/// `has_waited`: whoever asks has waited for it before, as its owner has.
 pub(crate) async fn join(
     link: Link,
     submission: String,
     key: String,
     payload: Bytes,
+    mut has_waited: bool,
 ) -> Option<Answer> {
     let mut pace = Pace::new();
-    let subscriber = loop {
-        let subscribed = link.client.subscribe(link.names.result(&submission)).await;
-        match subscribed {
-            Ok(subscriber) => break subscriber,
-            Err(_) => tokio::time::sleep(pace.next()).await,
-        }
-    };
-    let mut subscriber = pin!(subscriber);
+    let mut subscriber = pin!(subscribe(&link, &submission).await);
     loop {
         match look(&link, &submission, &key, &payload).await {
-            Found::Answer(answer) => return of_others(answer),
+            Found::Answer(answer) if has_waited => return of_others(answer),
+            Found::Answer(_) => {
+                // It had ended: whoever has seen that and asks once more gets a new run, which can begin when its worker
+                // has taken it out.
+                until_gone(&link, &submission, &key).await;
+                return None;
+            }
             Found::Gone | Found::Other { .. } | Found::Collides => return None,
-            Found::Waits { .. } | Found::Unknown => {}
+            Found::Waits { .. } => has_waited = true,
+            Found::Unknown => {}
         }
         let heard = poll_fn(|cx| subscriber.as_mut().poll_next(cx));
-        let patience: Duration = pace.next();
-        let mut patience = pin!(tokio::time::sleep(patience));
         tokio::select! {
             message = heard => {
                 let message = message?;
@@ -49,13 +56,34 @@ pub(crate) async fn join(
                     return of_others(answer);
                 }
             }
-            () = &mut patience => {}
+            () = tokio::time::sleep(pace.next()) => {}
+        }
+    }
+}
+
+async fn subscribe(link: &Link, submission: &str) -> Subscriber {
+    let mut pace = Pace::new();
+    loop {
+        let subscribed = link.client.subscribe(link.names.result(submission)).await;
+        match subscribed {
+            Ok(subscriber) => return subscriber,
+            Err(_) => tokio::time::sleep(pace.next()).await,
+        }
+    }
+}
+
+async fn until_gone(link: &Link, submission: &str, key: &str) {
+    let mut pace = Pace::between(SOON, SELDOM);
+    loop {
+        match request(link, key).await {
+            Ok(Some(queued)) if queued.submission != submission => return,
+            Ok(None) => return,
+            Ok(Some(_)) | Err(Unknown) => tokio::time::sleep(pace.next()).await,
         }
     }
 }
 
 /// What its owner has aborted, or may have stopped in the middle, is no result for others.
 fn of_others(answer: Answer) -> Option<Answer> {
-    use crate::nats::message::Status;
     (answer.status != Status::Aborted && !answer.is_cancelled).then_some(answer)
 }

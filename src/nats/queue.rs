@@ -87,7 +87,8 @@ impl Queue {
         self
     }
 
-    /// How many bytes of requests it holds, and how many of outputs, each. Default: 1 GiB.
+    /// How many bytes of requests it holds, and how many of outputs, each. Default: 1 GiB. The server keeps as much of its
+    /// storage free for it, and refuses a queue for which it has none.
     #[must_use]
     pub fn storage(mut self, bytes: u64) -> Self {
         self.bytes = bytes;

@@ -20,6 +20,8 @@ const REPLICATED_SINCE: (i64, i64, i64) = (2, 12, 3);
 const DEAD_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How many of them.
 const DEAD_MOST: u64 = 100_000;
+/// And how many bytes of them, at most: the server keeps as much room free.
+const DEAD_BYTES: u64 = 64 << 20;
 /// How many requests workers may have at a time, all together.
 const MOST_HELD: u64 = 20_000;
 /// How many workers may wait at a time, all together.
@@ -206,7 +208,7 @@ fn dead(names: &Names, queue: &Queue) -> Value {
         "storage": "file",
         "discard": "old",
         "max_msgs": DEAD_MOST,
-        "max_bytes": queue.bytes,
+        "max_bytes": queue.bytes.min(DEAD_BYTES),
         "max_age": nanos(DEAD_KEPT),
         "num_replicas": queue.replicas,
     })
