@@ -241,23 +241,10 @@ where
         }
     }
 
-    /// Hands to the service what is ready. Where something is to be alone, nothing else is begun, and it waits for what has.
+    /// Hands to the service what is ready.
     pub(crate) fn feed(&mut self) {
         if let Some(number) = self.suspects.front().copied() {
-            let Some(held) = self.held.get(&number) else {
-                self.suspects.pop_front();
-                return;
-            };
-            let is_noted = held.after != 0
-                && matches!(held.stage, Stage::Ready)
-                && self.ready.contains(&number);
-            if is_noted {
-                self.ready.retain(|ready| *ready != number);
-                self.hand_over(number);
-            } else if matches!(held.stage, Stage::Ready) && self.fed == 0 {
-                self.note_start(number);
-            }
-            return;
+            return self.feed_suspect(number);
         }
         while let Some(number) = self.ready.pop_front() {
             if !self.hand_over(number) {
@@ -265,6 +252,30 @@ where
                 return;
             }
         }
+    }
+
+    /// What may be about to end this process is begun when nothing else runs, and nothing else is begun beside it: each for a
+    /// lease at most, for the others may take as long as they like, and so may this.
+    fn feed_suspect(&mut self, number: u64) {
+        let time = now();
+        let since = *self.alone_since.get_or_insert(time);
+        let is_late = time.saturating_duration_since(since) > self.lease;
+        let stage = self.held.get(&number).map(|held| &held.stage);
+        match stage {
+            Some(Stage::Ready) if self.ready.contains(&number) => {
+                self.ready.retain(|ready| *ready != number);
+                self.alone_since = Some(time);
+                self.hand_over(number);
+            }
+            Some(Stage::Ready) if self.fed == 0 || is_late => self.note_start(number),
+            Some(Stage::Fed(_)) | None if is_late || stage.is_none() => self.end_of_suspicion(),
+            _ => {}
+        }
+    }
+
+    fn end_of_suspicion(&mut self) {
+        self.suspects.pop_front();
+        self.alone_since = None;
     }
 
     /// Hands a request to the service. False: it has no room.
@@ -320,7 +331,7 @@ where
     /// What the service had has ended.
     pub(crate) fn finish(&mut self, number: u64, finished: Finished) {
         if self.suspects.front() == Some(&number) {
-            self.suspects.pop_front();
+            self.end_of_suspicion();
         }
         let Some(held) = self.held.get_mut(&number) else {
             return;
@@ -367,6 +378,7 @@ where
     pub(crate) fn give_back_all(&mut self) {
         self.ready.clear();
         self.suspects.clear();
+        self.alone_since = None;
         let numbers: Vec<u64> = self.held.keys().copied().collect();
         numbers
             .into_iter()

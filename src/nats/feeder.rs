@@ -62,6 +62,8 @@ pub(crate) struct Feeder<P: Processor> {
     pub(crate) ready: VecDeque<u64>,
     /// What is to be alone when it is begun.
     pub(crate) suspects: VecDeque<u64>,
+    /// Since when the first of these waits for the others to end, or runs.
+    pub(crate) alone_since: Option<Instant>,
     /// How many the service has.
     pub(crate) fed: usize,
     pub(crate) recent: Recent,
@@ -131,6 +133,7 @@ where
             next: 1,
             ready: VecDeque::new(),
             suspects: VecDeque::new(),
+            alone_since: None,
             fed: 0,
             recent: Recent::default(),
             tasks: JoinSet::new(),

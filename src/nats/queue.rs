@@ -108,7 +108,7 @@ impl Queue {
     /// [`Failure::Poisoned`](crate::Failure::Poisoned). Default: 3.
     ///
     /// Starts are counted, not deliveries: what merely waited beside such a request is not punished for it, and the last start
-    /// is alone in its process.
+    /// is alone in its process, as far as that can be had within a lease.
     #[must_use]
     pub fn max_starts(mut self, starts: u32) -> Self {
         self.starts = starts;

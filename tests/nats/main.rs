@@ -1,11 +1,22 @@
 //! Many machines, by way of NATS; with real servers.
 
+#[path = "../backends/door.rs"]
+mod door;
 #[path = "../support/nats.rs"]
 mod nats;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aborts;
+mod deaths;
+mod job;
+mod limits;
+mod outages;
+mod poison;
+mod raw;
+mod roles;
 mod servers;
+mod sharing;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -22,8 +33,43 @@ macro_rules! tests {
 }
 
 fn main() {
+    roles::play();
     support::limit_time();
     let tests = tests! {
+        deaths:
+            what_a_killed_worker_had_is_begun_by_another
+            a_result_that_is_stored_is_the_result_whoever_is_lost_then
+            a_late_result_does_not_take_the_place_of_the_first
+            a_killed_caller_takes_nothing_with_him
+            a_worker_that_stops_gives_back_what_it_has_not_begun
+            no_request_waits_while_a_worker_elsewhere_is_idle
+            a_slow_worker_keeps_its_lease
+            a_killed_connection_settles_what_it_has_and_the_next_goes_on
+            what_is_no_request_is_taken_out;
+        poison:
+            what_ends_its_workers_is_set_aside_and_nothing_else_is;
+        outages:
+            ten_thousand_requests_outlive_a_stop_of_the_server
+            ten_thousand_requests_outlive_a_kill_of_the_server
+            requests_wait_for_a_server_that_is_away
+            a_service_without_a_server_can_be_abandoned;
+        aborts:
+            what_no_worker_has_is_taken_out
+            what_a_worker_has_not_begun_is_never_processed
+            what_runs_is_told_and_gives_its_real_output
+            an_owner_who_leaves_hurts_nobody_who_has_joined
+            who_has_joined_leaves_alone
+            when_everybody_has_left_the_worker_is_told
+            what_a_killed_connection_had_queued_is_not_begun;
+        sharing:
+            equal_requests_of_several_callers_are_processed_once
+            requests_with_one_key_that_are_not_equal_are_not_mixed_up
+            a_storm_of_equal_requests_gives_everybody_the_right_output;
+        limits:
+            what_the_server_does_not_take_fails_alone_and_says_why
+            a_panic_arrives_with_message_and_location
+            what_cannot_be_read_is_said_to_whoever_waits
+            a_full_queue_gives_requests_back;
         servers:
             what_a_server_has_stored_outlives_a_stop_and_a_kill
             a_server_that_stands_still_answers_when_it_goes_on
