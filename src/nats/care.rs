@@ -100,13 +100,9 @@ where
             storing.due = now();
             return self.store(number);
         }
-        // How often it was begun, as far as it was written down. A delivery of which nothing was is one start.
-        let (starts, delivery) = answer
-            .as_ref()
-            .map_or((0, 0), |answer| (answer.starts, answer.delivery));
+        // Every start is written down before it, but for that at the first delivery, which may have been one.
+        let starts = answer.as_ref().map_or(1, |answer| answer.starts);
         held.why = answer.map(|answer| answer.payload).unwrap_or_default();
-        let is_unknown = held.delivery.saturating_sub(1) > delivery;
-        let starts = starts.saturating_add(u32::from(is_unknown));
         if starts >= self.most_starts {
             held.start = starts;
             return self.bury(number);
@@ -124,7 +120,6 @@ where
         if let Some(held) = self.held.get(&number) {
             let answer = Answer {
                 starts: held.start,
-                delivery: held.delivery,
                 ..Answer::new(Status::Started, held.why.clone())
             };
             self.begin_storing(number, answer, Then::Feed);
@@ -267,10 +262,16 @@ where
                 self.alone_since = Some(time);
                 self.hand_over(number);
             }
-            Some(Stage::Ready) if self.fed == 0 || is_late => self.note_start(number),
+            Some(Stage::Ready) if is_late || !self.is_busy() => self.note_start(number),
             Some(Stage::Fed(_)) | None if is_late || stage.is_none() => self.end_of_suspicion(),
             _ => {}
         }
+    }
+
+    /// Whether anything runs, or has run and its result is not stored: then it would be lost with this process.
+    fn is_busy(&self) -> bool {
+        let is_busy = |stage: &Stage<_, _>| matches!(stage, Stage::Fed(_) | Stage::Storing(_));
+        self.held.values().any(|held| is_busy(&held.stage))
     }
 
     fn end_of_suspicion(&mut self) {
@@ -330,9 +331,6 @@ where
 
     /// What the service had has ended.
     pub(crate) fn finish(&mut self, number: u64, finished: Finished) {
-        if self.suspects.front() == Some(&number) {
-            self.end_of_suspicion();
-        }
         let Some(held) = self.held.get_mut(&number) else {
             return;
         };
@@ -362,12 +360,11 @@ where
         }
     }
 
-    /// Writes down how often it was begun, this delivery included, and gives it back then.
+    /// Writes down how often it was begun, and gives it back then.
     fn give_back_after(&mut self, number: u64, starts: u32) {
         if let Some(held) = self.held.get(&number) {
             let answer = Answer {
                 starts,
-                delivery: held.delivery,
                 ..Answer::new(Status::Started, held.why.clone())
             };
             self.begin_storing(number, answer, Then::GiveBack);

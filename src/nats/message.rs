@@ -12,8 +12,6 @@ pub(crate) const SUBMISSION: &str = "Pw-Submission";
 const STATUS: &str = "Pw-Status";
 /// How often processing it had begun.
 const STARTS: &str = "Pw-Starts";
-/// Of which delivery the starts are told.
-const DELIVERY: &str = "Pw-Delivery";
 /// Whether the processor was told that nobody wants it.
 const CANCELLED: &str = "Pw-Cancelled";
 /// Who says it.
@@ -47,7 +45,6 @@ const NAMES: [(Status, &str); 5] = [
 pub(crate) struct Answer {
     pub(crate) status: Status,
     pub(crate) starts: u32,
-    pub(crate) delivery: u64,
     pub(crate) is_cancelled: bool,
     pub(crate) payload: Bytes,
 }
@@ -66,7 +63,6 @@ impl Answer {
         Self {
             status,
             starts: 1,
-            delivery: 0,
             is_cancelled: false,
             payload: payload.into(),
         }
@@ -103,13 +99,11 @@ impl Answer {
             let message = format!("the worker answered with the status {said:?}, which is none");
             return Self::panicked(&message, None);
         };
-        let number = |name| header(name).and_then(|number| number.parse().ok());
         Self {
             status: *status,
-            starts: number(STARTS)
-                .and_then(|starts| u32::try_from(starts).ok())
+            starts: header(STARTS)
+                .and_then(|starts| starts.parse().ok())
                 .unwrap_or(1),
-            delivery: number(DELIVERY).unwrap_or(0),
             is_cancelled: header(CANCELLED).is_some(),
             payload,
         }
@@ -123,9 +117,6 @@ impl Answer {
         headers.insert(EXPECTED, after.to_string());
         if self.starts != 1 {
             headers.insert(STARTS, self.starts.to_string());
-        }
-        if self.delivery != 0 {
-            headers.insert(DELIVERY, self.delivery.to_string());
         }
         if self.is_cancelled {
             headers.insert(CANCELLED, "1");
@@ -207,7 +198,6 @@ mod tests {
         for (status, _) in NAMES {
             let answer = Answer {
                 starts: 3,
-                delivery: 7,
                 is_cancelled: true,
                 ..Answer::new(status, "payload")
             };

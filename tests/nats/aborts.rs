@@ -92,7 +92,8 @@ pub(crate) fn an_owner_who_leaves_hurts_nobody_who_has_joined() {
             serving
         })
         .collect();
-    raw.block_on(async { raw.client.publish("pw.joined.abort", "last".into()).await }).unwrap();
+    raw.block_on(async { raw.client.publish("pw.joined.abort", "last".into()).await })
+        .unwrap();
     assert_eq!(aborts.next(), "last", "no worker was told");
 }
 

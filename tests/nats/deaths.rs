@@ -164,8 +164,10 @@ pub(crate) fn what_is_no_request_is_taken_out() {
         stored.await.unwrap();
     });
     assert_eq!(service.queue_request(Job::Echo(5)).wait(), Ok(&number(5)));
-    crate::nats::wait_until("the junk to be taken out", || match place.status().requests {
-        0 => Ok(()),
-        left => Err(format!("{left} are left")),
+    crate::nats::wait_until("the junk to be taken out", || {
+        match place.status().requests {
+            0 => Ok(()),
+            left => Err(format!("{left} are left")),
+        }
     });
 }

@@ -25,11 +25,23 @@ pub(crate) fn what_the_server_does_not_take_fails_alone_and_says_why() {
     let place = Place::new(server.url(), "large");
     let (service, _serving) = (place.caller(), place.serve(1));
     let fits = 50 << 10;
-    assert_eq!(service.queue_request(large(fits, 0)).wait().map(|output| output.1.len()), Ok(fits as usize));
+    assert_eq!(
+        service
+            .queue_request(large(fits, 0))
+            .wait()
+            .map(|output| output.1.len()),
+        Ok(fits as usize)
+    );
     let said = message(&service.queue_request(large(1, 100_000)));
-    assert!(said.contains("the request takes 1000") && said.contains("max_payload"), "{said}");
+    assert!(
+        said.contains("the request takes 1000") && said.contains("max_payload"),
+        "{said}"
+    );
     let said = message(&service.queue_request(large(100_000, 0)));
-    assert!(said.contains("the processor gave takes 1000") && said.contains("max_payload"), "{said}");
+    assert!(
+        said.contains("the processor gave takes 1000") && said.contains("max_payload"),
+        "{said}"
+    );
     assert_eq!(service.queue_request(Job::Echo(1)).wait(), Ok(&number(1)));
     assert_eq!(place.status().requests, 0, "nothing comes back for ever");
 }
@@ -42,7 +54,11 @@ pub(crate) fn a_panic_arrives_with_message_and_location() {
         panic!("it panics");
     };
     assert_eq!(panic.message(), "out of paper");
-    assert!(panic.location().is_some_and(|location| location.contains("job.rs")));
+    assert!(
+        panic
+            .location()
+            .is_some_and(|location| location.contains("job.rs"))
+    );
 }
 
 /// A worker of another program, whose requests and outputs are of other types.
@@ -87,7 +103,12 @@ pub(crate) fn a_full_queue_gives_requests_back() {
     };
     assert_eq!(refused.into_request(), at(door.port, promises.len() as u64));
     assert!(service.try_queue_request(at(door.port, 3)).unwrap() == promises[3]);
-    let _serving = nats::serve(&connection, ServeOptions::of(queue).workers(4), Worker::default).unwrap();
+    let _serving = nats::serve(
+        &connection,
+        ServeOptions::of(queue).workers(4),
+        Worker::default,
+    )
+    .unwrap();
     door.open();
     for (index, promise) in promises.iter().enumerate() {
         assert_eq!(promise.wait(), Ok(&number(index as u64)));

@@ -50,11 +50,15 @@ fn survive(setup: Setup, end: End) {
 }
 
 pub(crate) fn ten_thousand_requests_outlive_a_stop_of_the_server() {
-    servers().into_iter().for_each(|setup| survive(setup, Server::stop));
+    servers()
+        .into_iter()
+        .for_each(|setup| survive(setup, Server::stop));
 }
 
 pub(crate) fn ten_thousand_requests_outlive_a_kill_of_the_server() {
-    servers().into_iter().for_each(|setup| survive(setup, Server::kill));
+    servers()
+        .into_iter()
+        .for_each(|setup| survive(setup, Server::kill));
 }
 
 /// Requests that are queued while there is no server wait for it, and what runs goes on.

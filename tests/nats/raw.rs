@@ -23,10 +23,17 @@ pub(crate) fn output(output: &Output) -> Vec<u8> {
 
 impl Raw {
     pub(crate) fn connect(place: &Place) -> Self {
-        let runtime = runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let runtime = runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let client = runtime.block_on(async_nats::connect(&place.url)).unwrap();
         let name = place.name.clone();
-        Self { runtime, client, name }
+        Self {
+            runtime,
+            client,
+            name,
+        }
     }
 
     pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
@@ -39,14 +46,22 @@ impl Raw {
         let stream = format!("pw_{}_REQUESTS", self.name);
         let stream = jetstream.get_stream(stream).await.unwrap();
         let consumer: PullConsumer = stream.get_consumer("workers").await.unwrap();
-        let batch = consumer.batch().max_messages(1).expires(Duration::from_secs(30));
+        let batch = consumer
+            .batch()
+            .max_messages(1)
+            .expires(Duration::from_secs(30));
         let mut messages = batch.messages().await.unwrap();
         messages.next().await.unwrap().unwrap()
     }
 
     /// Stores a result, unless there is one.
     pub(crate) async fn publish_result(&self, request: &Message, payload: Vec<u8>) -> bool {
-        let submission = request.headers.as_ref().unwrap().get("Pw-Submission").unwrap();
+        let submission = request
+            .headers
+            .as_ref()
+            .unwrap()
+            .get("Pw-Submission")
+            .unwrap();
         let mut headers = HeaderMap::new();
         headers.insert("Pw-Status", "output");
         headers.insert("Nats-Expected-Last-Subject-Sequence", "0");

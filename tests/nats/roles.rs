@@ -54,7 +54,10 @@ impl Place {
             let remote = Remote::to(place.connection(), place.queue());
             remote.window(window).connect()
         };
-        ProcessorService::builder().workers(1).try_start(connect).unwrap()
+        ProcessorService::builder()
+            .workers(1)
+            .try_start(connect)
+            .unwrap()
     }
 
     /// Workers in this process.

@@ -14,7 +14,10 @@ pub(crate) fn equal_requests_of_several_callers_are_processed_once() {
     let mut joins = raw.hear("join.*");
     let first = callers[0].queue_request(at(door.port, 1));
     door.wait_for(1, 1);
-    let others: Vec<_> = callers[1..].iter().map(|caller| caller.queue_request(at(door.port, 1))).collect();
+    let others: Vec<_> = callers[1..]
+        .iter()
+        .map(|caller| caller.queue_request(at(door.port, 1)))
+        .collect();
     for _ in &others {
         assert!(joins.next().starts_with('+'));
     }
@@ -24,7 +27,10 @@ pub(crate) fn equal_requests_of_several_callers_are_processed_once() {
     }
     assert_eq!(door.times(1), 1);
     // It has ended: the next one is a new run.
-    assert_eq!(callers[1].queue_request(at(door.port, 1)).wait(), Ok(&number(1)));
+    assert_eq!(
+        callers[1].queue_request(at(door.port, 1)).wait(),
+        Ok(&number(1))
+    );
     assert_eq!(door.times(1), 2);
 }
 
@@ -64,7 +70,9 @@ pub(crate) fn a_storm_of_equal_requests_gives_everybody_the_right_output() {
                 let numbers = (0..2000).map(|n| (n * 7 + index as u64) % 40);
                 let promises = caller.queue_requests(numbers.map(Job::Echo));
                 for promise in promises.select() {
-                    let Job::Echo(expected) = promise.request() else { unreachable!() };
+                    let Job::Echo(expected) = promise.request() else {
+                        unreachable!()
+                    };
                     assert_eq!(promise.wait(), Ok(&number(*expected)));
                 }
             });
