@@ -66,7 +66,13 @@ impl Processor for Steps {
 
     fn process(&mut self, start: &u64, _: &Context<'_>) -> u64 {
         std::thread::sleep(self.pause);
-        let next = |n: &u64| Some(if n % 2 == 0 { n / 2 } else { 3 * n + 1 });
+        let next = |n: &u64| {
+            Some(if n.is_multiple_of(2) {
+                n / 2
+            } else {
+                3 * n + 1
+            })
+        };
         let path = std::iter::successors(Some(*start), next);
         path.take_while(|n| *n > 1).count() as u64
     }

@@ -51,6 +51,22 @@ where
     }
 }
 
+#[cfg(feature = "nats")]
+impl<R, T> Entry<R, T>
+where
+    R: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    /// Ends the run, if nobody has begun it, as a stop of the service would.
+    pub(crate) fn take_back(self: &Arc<Self>) -> bool {
+        let is_withdrawn = self.run.state_word().withdraw();
+        if is_withdrawn {
+            self.home.end_queued(self, Failure::Stopped);
+        }
+        is_withdrawn
+    }
+}
+
 impl<R, T> Entry<R, T> {
     /// There is one more promise of it.
     pub(crate) fn hold(&self) {

@@ -248,6 +248,12 @@ where
         self.entry().abort(self.ticket)
     }
 
+    /// Ends the run with [`Failure::Stopped`], if nobody has begun it. Where somebody has, he is told nothing.
+    #[cfg(feature = "nats")]
+    pub(crate) fn take_back(&self) -> bool {
+        self.entry().take_back()
+    }
+
     /// Calls `callback` with this promise once it is settled; returns at once, for chaining.
     ///
     /// It runs exactly once: on the thread that settles the promise, which as a rule is a worker, or here and now

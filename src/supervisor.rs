@@ -98,7 +98,8 @@ impl<P: Processor> Supervisor<P> {
             if !self.desk.record.is_spoilt() {
                 self.jobs.begin();
                 if catch(|| processor.run(&mut self.jobs)).is_err() {
-                    self.desk.record.spoil();
+                    // It may panic every time, before it has taken anything.
+                    self.jobs.renew_with_backoff();
                 }
                 self.jobs.stop_waiting();
             }

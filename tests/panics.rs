@@ -5,6 +5,7 @@ mod support;
 use std::panic::panic_any;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 use parallel_workers::{
     Context, Failure, Jobs, Loss, Processor, ProcessorService, Share, processor_fn,
@@ -392,4 +393,45 @@ fn a_failure_is_not_shared_on_while_its_worker_goes_on_to_the_next_request() {
     assert!(service.queue_request(1) != failed, "it is run again");
     gate.open();
     assert_eq!(next.wait(), Ok(&Ok(2)));
+}
+
+/// Panics as often as it is told to, whenever it is to run.
+struct Restless(Arc<AtomicUsize>, mpsc::Sender<Instant>);
+
+impl Processor for Restless {
+    type Request = u32;
+    type Output = u32;
+
+    fn process(&mut self, number: &u32, _: &Context<'_>) -> u32 {
+        *number
+    }
+
+    fn run(&mut self, jobs: &mut Jobs<u32, u32>) {
+        self.1.send(Instant::now()).unwrap();
+        let left = self.0.load(Ordering::SeqCst);
+        if left > 0 {
+            self.0.store(left - 1, Ordering::SeqCst);
+            panic!("not now");
+        }
+        jobs.process_each(|number, _| *number);
+    }
+}
+
+#[test]
+fn a_run_that_panics_every_time_is_called_ever_more_seldom() {
+    let (panics, (sender, runs)) = (Arc::new(AtomicUsize::new(4)), mpsc::channel());
+    let make = move || Restless(Arc::clone(&panics), sender.clone());
+    let service = ProcessorService::start(1, make).unwrap();
+    assert_eq!(service.queue_request(7).wait(), Ok(&7));
+    let runs: Vec<_> = runs.try_iter().collect();
+    let pauses: Vec<_> = runs.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let least = [10, 20, 40, 80].map(Duration::from_millis);
+    assert!(
+        pauses
+            .iter()
+            .zip(least)
+            .all(|(pause, least)| *pause >= least),
+        "{pauses:?}"
+    );
+    assert_eq!(pauses.len(), 4);
 }

@@ -24,6 +24,8 @@ use crate::state::{Abort, State};
 use crate::sync::now;
 use crate::terms::Terms;
 
+/// Others may have it after a second.
+const LATER: &[u8] = br#"-NAK {"delay": 1000000000}"#;
 /// What has waited here for longer may be begun elsewhere, if somebody is idle there.
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(50);
 
@@ -204,6 +206,7 @@ where
             }
             (Stored::At(_), Then::Acknowledge) => self.let_go(number, b"+ACK"),
             (Stored::At(_), Then::GiveBack) => self.let_go(number, b"-NAK"),
+            (Stored::At(_), Then::GiveBackLater) => self.let_go(number, LATER),
             (Stored::At(sequence), Then::Feed) => {
                 held.after = sequence;
                 held.stage = Stage::Ready;
@@ -340,14 +343,16 @@ where
                 answer.is_cancelled = held.is_cancelled;
                 self.answer(number, answer);
             }
-            Finished::Aborted if !held.gives_back => {
-                self.answer(number, Answer::new(Status::Aborted, Bytes::new()));
+            Finished::Aborted => self.answer(number, Answer::new(Status::Aborted, Bytes::new())),
+            Finished::TakenBack => self.give_back(number),
+            Finished::Untouched => {
+                let starts = held.start - 1;
+                self.give_back_after(number, starts, Then::GiveBackLater);
             }
-            Finished::Aborted | Finished::Untouched => self.give_back(number),
             Finished::Lost(why) => {
                 held.why = why.into();
                 let starts = held.start;
-                self.give_back_after(number, starts);
+                self.give_back_after(number, starts, Then::GiveBack);
             }
         }
     }
@@ -356,18 +361,18 @@ where
     fn give_back(&mut self, number: u64) {
         if let Some(held) = self.held.get(&number) {
             let starts = held.start - 1;
-            self.give_back_after(number, starts);
+            self.give_back_after(number, starts, Then::GiveBack);
         }
     }
 
     /// Writes down how often it was begun, and gives it back then.
-    fn give_back_after(&mut self, number: u64, starts: u32) {
+    fn give_back_after(&mut self, number: u64, starts: u32, then: Then) {
         if let Some(held) = self.held.get(&number) {
             let answer = Answer {
                 starts,
                 ..Answer::new(Status::Started, held.why.clone())
             };
-            self.begin_storing(number, answer, Then::GiveBack);
+            self.begin_storing(number, answer, then);
         }
     }
 
@@ -388,9 +393,8 @@ where
         };
         match &mut held.stage {
             Stage::Fed(promise) => {
-                held.gives_back = true;
-                // Its callback says the rest.
-                let _ = promise.clone().abort();
+                // Where that succeeds, its callback says so. What runs is not told anything.
+                let _ = promise.clone().take_back();
             }
             Stage::Ready => self.give_back(number),
             Stage::Looking => self.let_go(number, b"-NAK"),

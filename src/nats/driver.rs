@@ -42,7 +42,7 @@ pub(crate) struct Driver<'a, P: Processor> {
     window: usize,
     jobs: &'a mut Jobs<P::Request, P::Output>,
     /// By the numbers of their submissions.
-    pub(crate) flights: HashMap<u64, Flight<P::Request, P::Output>>,
+    pub(crate) flights: HashMap<u64, Flight<P::Request, P::Output>, ahash::RandomState>,
     /// What looks on their behalf.
     pub(crate) tasks: JoinSet<(u64, Learned)>,
     /// Rings when nobody wants one of them any more.
@@ -77,7 +77,7 @@ where
             line,
             window,
             jobs,
-            flights: HashMap::new(),
+            flights: HashMap::default(),
             tasks: JoinSet::new(),
             alarm: None,
             is_leaving: false,
@@ -90,8 +90,10 @@ where
     /// Works until the worker is to hand control back and everything that was submitted has ended.
     pub(crate) async fn run(mut self) {
         poll_fn(|cx| self.poll(cx)).await;
-        self.let_go();
-        self.line.outbox.flush(FAREWELL).await;
+        if !self.flights.is_empty() {
+            self.let_go();
+            self.line.outbox.flush(FAREWELL).await;
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -226,7 +228,11 @@ where
         if let Some(flight) = self.flights.remove(&number) {
             flight.job.give_back();
             if self.closed.is_none() {
-                self.closed = Some(now() + self.pause.next());
+                let pause = self.pause.next();
+                self.closed = Some(now() + pause);
+                self.tick
+                    .as_mut()
+                    .reset(tokio::time::Instant::now() + pause.min(TICK));
             }
         }
     }
@@ -246,6 +252,8 @@ where
     pub(crate) fn end(&mut self, number: u64, processed: Result<P::Output, Panic>) {
         if let Some(flight) = self.flights.remove(&number) {
             self.line.answered += 1;
+            // There is room for one more, unless somebody else takes it.
+            self.closed = None;
             self.jobs.end(flight.job, processed);
         }
     }

@@ -54,9 +54,9 @@ pub(crate) struct Feeder<P: Processor> {
     aborts: Subscriber,
     finished: mpsc::UnboundedReceiver<(u64, Finished)>,
     pub(crate) finishing: mpsc::UnboundedSender<(u64, Finished)>,
-    pub(crate) held: HashMap<u64, Held<P::Request, P::Output>>,
+    pub(crate) held: HashMap<u64, Held<P::Request, P::Output>, ahash::RandomState>,
     /// What is held, by the name of its submission.
-    pub(crate) names: HashMap<String, u64>,
+    pub(crate) names: HashMap<String, u64, ahash::RandomState>,
     next: u64,
     /// What is to be handed to the service, in this order.
     pub(crate) ready: VecDeque<u64>,
@@ -128,8 +128,8 @@ where
             inbox,
             finished,
             finishing,
-            held: HashMap::new(),
-            names: HashMap::new(),
+            held: HashMap::default(),
+            names: HashMap::default(),
             next: 1,
             ready: VecDeque::new(),
             suspects: VecDeque::new(),
@@ -151,12 +151,18 @@ where
     pub(crate) async fn run(mut self) {
         poll_fn(|cx| self.poll(cx)).await;
         // What was delivered to nobody any more is given back, too, and not left to its lease.
-        let _ = self.deliveries.drain().await;
+        let _ = tokio::time::timeout(FAREWELL, self.give_back_the_last()).await;
         self.outbox.flush(FAREWELL).await;
-        while let Some(message) = poll_fn(|cx| Pin::new(&mut self.deliveries).poll_next(cx)).await {
-            self.delivered(message);
+    }
+
+    async fn give_back_the_last(&mut self) {
+        if self.deliveries.drain().await.is_ok() {
+            while let Some(message) =
+                poll_fn(|cx| Pin::new(&mut self.deliveries).poll_next(cx)).await
+            {
+                self.delivered(message);
+            }
         }
-        self.outbox.flush(FAREWELL).await;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -243,6 +249,10 @@ where
             known.receipt = held.receipt;
             known.delivery = held.delivery;
             return;
+        }
+        if self.held.is_empty() {
+            // It may have been asleep for longer than a lease is.
+            self.tick.as_mut().reset(tokio::time::Instant::now() + TICK);
         }
         let number = self.next;
         self.next += 1;

@@ -12,9 +12,11 @@ use crate::nats::message::{Answer, Status};
 pub(crate) enum Finished {
     /// There is a result.
     Answer(Answer),
-    /// Nobody wants it, or it was to be given back: it did not begin.
+    /// Nobody wants it.
     Aborted,
-    /// It was not begun, and will not be here.
+    /// It was taken back before it began.
+    TakenBack,
+    /// It was not begun, for no processor could be had.
     Untouched,
     /// It began, and its worker was lost.
     Lost(String),
@@ -34,9 +36,8 @@ impl Finished {
                 Self::Answer(fitting(answer, longest))
             }
             Err(Failure::Aborted) => Self::Aborted,
-            Err(Failure::Stopped | Failure::WorkerLost(Loss::NoProcessor | Loss::Left)) => {
-                Self::Untouched
-            }
+            Err(Failure::Stopped) => Self::TakenBack,
+            Err(Failure::WorkerLost(Loss::NoProcessor | Loss::Left)) => Self::Untouched,
             Err(failure) => Self::Lost(failure.to_string()),
         }
     }

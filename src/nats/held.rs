@@ -25,8 +25,6 @@ pub(crate) struct Held<R, T> {
     pub(crate) stage: Stage<R, T>,
     /// Whether its processor was told that nobody wants it.
     pub(crate) is_cancelled: bool,
-    /// Whether it is to be given back, and not processed here.
-    pub(crate) gives_back: bool,
     /// Why its worker was lost the last time.
     pub(crate) why: Bytes,
     pub(crate) since: Instant,
@@ -62,6 +60,8 @@ pub(crate) enum Then {
     Acknowledge,
     /// Others may have it.
     GiveBack,
+    /// The same, but not at once: it is not known whether anybody can begin it.
+    GiveBackLater,
     /// It was set aside, and whoever waits is to be told.
     TellDead,
 }
@@ -107,7 +107,6 @@ impl<R, T> Held<R, T> {
             after: 0,
             stage: Stage::Ready,
             is_cancelled: false,
-            gives_back: false,
             why: Bytes::new(),
             since: now,
         })

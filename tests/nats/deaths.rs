@@ -90,7 +90,10 @@ pub(crate) fn a_worker_that_stops_gives_back_what_it_has_not_begun() {
     let place = Place::new(server.url(), "stopped").patient();
     let (service, door) = (place.caller(), Door::new());
     let first = place.serve(1);
-    let running = service.queue_request(at(door.port, 1));
+    let running = service.queue_request(Job::IsWanted {
+        door: door.port,
+        number: 1,
+    });
     door.wait_for(1, 1);
     let waiting = service.queue_requests((2..6).map(|number| at(door.port, number)));
     let stopping = std::thread::spawn(move || first.stop());
@@ -99,7 +102,7 @@ pub(crate) fn a_worker_that_stops_gives_back_what_it_has_not_begun() {
     (2..6).for_each(|number| door.wait_for(number, 1));
     door.open();
     stopping.join().unwrap();
-    assert_eq!(running.wait(), Ok(&number(1)));
+    assert_eq!(running.wait(), Ok(&number(1)), "it was told nothing");
     waiting.wait_for_all();
     assert!((1..6).all(|number| door.times(number) == 1));
 }

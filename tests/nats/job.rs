@@ -24,6 +24,11 @@ pub(crate) enum Job {
         door: u16,
         number: u64,
     },
+    /// Knocks, and says when it is let in whether anybody wants its output.
+    IsWanted {
+        door: u16,
+        number: u64,
+    },
     /// Knocks, waits until nobody wants its output, and gives 0.
     UntilUnwanted {
         door: u16,
@@ -75,6 +80,10 @@ impl Processor for Worker {
             Job::Die { door, number } => {
                 knock(*door, *number);
                 std::process::abort()
+            }
+            Job::IsWanted { door, number: own } => {
+                knock(*door, *own);
+                number(u64::from(!context.is_cancelled()))
             }
             Job::UntilUnwanted { door, number: own } => {
                 knock(*door, *own);

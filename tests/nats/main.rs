@@ -8,6 +8,8 @@ mod nats;
 mod support;
 
 mod aborts;
+#[cfg(feature = "process")]
+mod children;
 mod deaths;
 mod job;
 mod limits;
@@ -34,6 +36,8 @@ macro_rules! tests {
 
 fn main() {
     roles::play();
+    #[cfg(feature = "process")]
+    parallel_workers::process::serve(job::Worker::default);
     support::limit_time();
     let tests = tests! {
         deaths:
@@ -81,5 +85,7 @@ fn main() {
             a_line_that_is_cut_is_silent_until_it_is_healed
             a_server_whose_answers_are_lost_does_what_it_is_asked;
     };
+    #[cfg(feature = "process")]
+    let tests = tests.into_iter().chain(children::tests()).collect();
     libtest_mimic::run(&Arguments::from_args(), tests).exit();
 }
