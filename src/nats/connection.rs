@@ -1,11 +1,12 @@
 //! How a NATS server is reached.
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use tokio::sync::mpsc;
 
 use crate::nats::error::NatsError;
@@ -140,9 +141,11 @@ impl Connection {
         events: mpsc::UnboundedSender<Event>,
     ) -> Result<Client, NatsError> {
         let addresses = self.addresses()?;
+        // One that does not answer is not to take the time of those after it. There are not so many.
+        let timeout = self.timeout / addresses.len().max(1) as u32;
         let mut options = ConnectOptions::new()
             .name(name)
-            .connection_timeout(self.timeout)
+            .connection_timeout(timeout)
             .request_timeout(Some(self.timeout))
             .ping_interval(PING)
             .subscription_capacity(UNREAD)
@@ -165,11 +168,13 @@ impl Connection {
         let connected = tokio::time::timeout(self.timeout, options.connect(addresses)).await;
         match connected {
             Ok(Ok(client)) => Ok(client),
-            Ok(Err(source)) => Err(NatsError::Connect {
-                servers: self.shown(),
-                source,
-            }),
-            Err(_) => Err(NatsError::Silent {
+            Ok(Err(source)) if source.kind() != ConnectErrorKind::TimedOut => {
+                Err(NatsError::Connect {
+                    servers: self.shown(),
+                    source,
+                })
+            }
+            _ => Err(NatsError::Silent {
                 what: format!("a connection to {}", self.shown()),
                 timeout: self.timeout,
             }),
@@ -178,7 +183,7 @@ impl Connection {
 
     fn addresses(&self) -> Result<Vec<ServerAddr>, NatsError> {
         let addresses = self.servers.split(',').map(|address| {
-            ServerAddr::from_str(address.trim()).map_err(|source| NatsError::Address {
+            read_address(address.trim()).map_err(|source| NatsError::Address {
                 address: without_secrets(address.trim()),
                 source,
             })
@@ -219,6 +224,17 @@ impl fmt::Debug for Connection {
             .field("needs_tls", &self.needs_tls)
             .finish_non_exhaustive()
     }
+}
+
+fn read_address(text: &str) -> io::Result<ServerAddr> {
+    let address = ServerAddr::from_str(text)?;
+    if address.host().is_empty() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it names no host",
+        ));
+    }
+    Ok(address)
 }
 
 /// Addresses without the names and passwords that may be in them.

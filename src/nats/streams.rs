@@ -94,19 +94,19 @@ impl Asker<'_> {
         body: &Value,
         config: &Value,
     ) -> Result<(), NatsError> {
-        let found = match self.ask(info, &Value::Null).await {
-            Err(refusal) if refusal.is_missing() => self.ask(create, body).await,
-            found => found,
+        let (asked, found) = match self.ask(info, &Value::Null).await {
+            Err(refusal) if refusal.is_missing() => (create, self.ask(create, body).await),
+            found => (info, found),
         };
         match found {
             Ok(found) => compare(name, config, &found["config"]),
             Err(refusal) if refusal.is_disabled() => Err(no_jetstream(self.connection)),
             Err(Refusal::Silent) => Err(NatsError::Silent {
-                what: info.to_owned(),
+                what: asked.to_owned(),
                 timeout: self.connection.patience(),
             }),
             Err(refusal) => Err(NatsError::Refused {
-                what: create.to_owned(),
+                what: asked.to_owned(),
                 said: refusal.to_string(),
             }),
         }
