@@ -1,18 +1,23 @@
 //! What is asked of the server's JetStream, and how it refuses.
 
 use std::fmt;
+use std::future::pending;
 
-use async_nats::RequestErrorKind;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::response::Response;
+use async_nats::{Event, RequestErrorKind, ServerError};
 use bytes::Bytes;
 use serde_json::Value;
+
+use crate::nats::link::Events;
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The server said so, with one of its numbers.
     Said { number: u64, text: String },
+    /// It does not allow that.
+    Denied(String),
     /// It said nothing in time.
     Silent,
     /// There is no connection, or nobody there who could answer: that may pass.
@@ -46,7 +51,11 @@ impl Refusal {
     /// Whether asking again may help.
     pub(crate) fn may_pass(&self) -> bool {
         // JetStream is about to start, or a cluster about to elect its leader.
-        !matches!(self, Self::Said { number, .. } if ![10008, 10009].contains(number))
+        match self {
+            Self::Said { number, .. } => [10008, 10009].contains(number),
+            Self::Denied(_) => false,
+            Self::Silent | Self::Unreachable(_) => true,
+        }
     }
 }
 
@@ -55,7 +64,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::Said { number, text } => write!(f, "{text} ({number})"),
             Self::Silent => f.write_str("it did not answer"),
-            Self::Unreachable(error) => f.write_str(error),
+            Self::Denied(error) | Self::Unreachable(error) => f.write_str(error),
         }
     }
 }
@@ -80,6 +89,36 @@ pub(crate) async fn ask(
         Ok(Response::Ok(answer)) => Ok(answer),
         Ok(Response::Err { error }) => Err(refused(&error)),
         Err(error) => Err(Refusal::Unreachable(error.to_string())),
+    }
+}
+
+/// The same, at the start: what the server does not allow, this or something before, is not answered, but it says so.
+pub(crate) async fn ask_at_the_start(
+    context: &Context,
+    events: &mut Events,
+    subject: String,
+    body: &Value,
+) -> Result<Value, Refusal> {
+    tokio::select! {
+        // It says that first.
+        biased;
+        denial = denial(events) => Err(Refusal::Denied(denial)),
+        answered = ask(context, subject, body) => answered,
+    }
+}
+
+/// Waits for the server to say that it does not allow something.
+async fn denial(events: &mut Events) -> String {
+    loop {
+        match events.recv().await {
+            Some(Event::ServerError(ServerError::Other(said)))
+                if said.contains("Permissions Violation") =>
+            {
+                return said;
+            }
+            Some(_) => {}
+            None => pending().await,
+        }
     }
 }
 

@@ -108,14 +108,18 @@ where
         queue: &Queue,
         terms: Terms<P>,
     ) -> Result<Self, NatsError> {
-        let (link, events) = Link::connect(connection, queue, &terms.name).await?;
+        let (link, mut events) = Link::connect(connection, queue, &terms.name).await?;
         let inbox = link.client.new_inbox();
         let (finishing, finished) = mpsc::unbounded_channel();
+        let acknowledgements = link.subscribe(format!("{inbox}.a.*")).await?;
+        let deliveries = link.subscribe(format!("{inbox}.p.*")).await?;
+        let aborts = link.subscribe(link.names.aborts()).await?;
+        link.has_heard(&mut events).await?;
         let time = now();
         Ok(Self {
-            acknowledgements: link.subscribe(format!("{inbox}.a.*")).await?,
-            deliveries: link.subscribe(format!("{inbox}.p.*")).await?,
-            aborts: link.subscribe(link.names.aborts()).await?,
+            acknowledgements,
+            deliveries,
+            aborts,
             outbox: Outbox::new(link.client.clone()),
             link,
             events,

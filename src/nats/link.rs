@@ -12,8 +12,10 @@ use async_nats::message::OutboundMessage;
 use async_nats::{Client, Event, HeaderMap, Subject, Subscriber};
 use bytes::Bytes;
 use futures_sink::Sink;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
+use crate::nats::api::{Refusal, ask_at_the_start};
 use crate::nats::connection::Connection;
 use crate::nats::error::NatsError;
 use crate::nats::queue::{Names, Queue};
@@ -40,12 +42,12 @@ impl Link {
         name: &str,
     ) -> Result<(Self, Events), NatsError> {
         queue.check()?;
-        let (sender, events) = mpsc::unbounded_channel();
+        let (sender, mut events) = mpsc::unbounded_channel();
         let client = connection.connect(name, sender).await?;
         let context = ContextBuilder::new()
             .timeout(connection.patience())
             .build(client.clone());
-        streams::ensure(&client, &context, connection, queue).await?;
+        streams::ensure(&client, &context, connection, queue, &mut events).await?;
         let link = Self {
             client,
             context,
@@ -55,22 +57,30 @@ impl Link {
         Ok((link, events))
     }
 
-    /// Subscribes, and waits until the server knows of it.
+    /// Subscribes; [`has_heard`](Self::has_heard) says whether the server allows it.
     pub(crate) async fn subscribe(&self, subject: String) -> Result<Subscriber, NatsError> {
-        let refused = |error: &dyn ToString| NatsError::Refused {
+        let subscriber = self.client.subscribe(subject.clone()).await;
+        subscriber.map_err(|error| NatsError::Refused {
             what: format!("a subscription to {subject}"),
             said: error.to_string(),
-        };
-        let subscriber = self.client.subscribe(subject.clone()).await;
-        let subscriber = subscriber.map_err(|error| refused(&error))?;
-        let flushed = tokio::time::timeout(self.patience, self.client.flush()).await;
-        match flushed {
-            Ok(Ok(())) => Ok(subscriber),
-            Ok(Err(error)) => Err(refused(&error)),
-            Err(_) => Err(NatsError::Silent {
-                what: format!("a subscription to {subject}"),
+        })
+    }
+
+    /// Waits until the server has heard all that it was told at the start, and looks whether it allows it.
+    pub(crate) async fn has_heard(&self, events: &mut Events) -> Result<(), NatsError> {
+        let subject = format!("STREAM.INFO.{}", self.names.requests());
+        let asked = ask_at_the_start(&self.context, events, subject.clone(), &Value::Null);
+        match asked.await {
+            Err(Refusal::Denied(said)) => Err(NatsError::Refused {
+                what: "a subscription".to_owned(),
+                said,
+            }),
+            Err(Refusal::Silent) => Err(NatsError::Silent {
+                what: subject,
                 timeout: self.patience,
             }),
+            // What else it may say passes: it has just answered the same.
+            _ => Ok(()),
         }
     }
 

@@ -143,16 +143,20 @@ impl Line {
             Some((waiter, _)) => waiter.record.name.to_string(),
             None => thread::current().name().unwrap_or("caller").to_owned(),
         };
-        let (link, events) = Link::connect(connection, queue, &name).await?;
+        let (link, mut events) = Link::connect(connection, queue, &name).await?;
         let inbox = link.client.new_inbox();
         // The last part of an inbox is unique.
         let owner = inbox.rsplit('.').next().unwrap_or_default().to_owned();
         let results = link.names.result(&format!("{owner}.*"));
         let joins = link.names.joins(&owner);
+        let acknowledgements = link.subscribe(format!("{inbox}.*")).await?;
+        let results = link.subscribe(results).await?;
+        let joins = link.subscribe(joins).await?;
+        link.has_heard(&mut events).await?;
         Ok(Self {
-            acknowledgements: link.subscribe(format!("{inbox}.*")).await?,
-            results: link.subscribe(results).await?,
-            joins: link.subscribe(joins).await?,
+            acknowledgements,
+            results,
+            joins,
             outbox: Outbox::new(link.client.clone()),
             codec: queue.codec,
             link,

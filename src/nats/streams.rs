@@ -6,9 +6,10 @@ use async_nats::Client;
 use async_nats::jetstream::Context;
 use serde_json::{Value, json};
 
-use crate::nats::api::{Refusal, ask};
+use crate::nats::api::{Refusal, ask_at_the_start};
 use crate::nats::connection::Connection;
 use crate::nats::error::NatsError;
+use crate::nats::link::Events;
 use crate::nats::queue::{Names, Queue, WORKERS};
 use crate::sync::now;
 
@@ -35,6 +36,7 @@ pub(crate) async fn ensure(
     context: &Context,
     connection: &Connection,
     queue: &Queue,
+    events: &mut Events,
 ) -> Result<(), NatsError> {
     let server = client.server_info();
     if !server.jetstream {
@@ -48,9 +50,10 @@ pub(crate) async fn ensure(
         });
     }
     let names = queue.names();
-    let asker = Asker {
+    let mut asker = Asker {
         context,
         connection,
+        events,
         deadline: now() + connection.patience(),
     };
     for (name, config) in [
@@ -81,13 +84,14 @@ fn no_jetstream(connection: &Connection) -> NatsError {
 struct Asker<'a> {
     context: &'a Context,
     connection: &'a Connection,
+    events: &'a mut Events,
     deadline: Instant,
 }
 
 impl Asker<'_> {
     /// Has something be there that is as `config` says.
     async fn ensure(
-        &self,
+        &mut self,
         name: &str,
         info: &str,
         create: &str,
@@ -113,9 +117,10 @@ impl Asker<'_> {
     }
 
     /// Asks, and asks again for as long as that may help.
-    async fn ask(&self, subject: &str, body: &Value) -> Result<Value, Refusal> {
+    async fn ask(&mut self, subject: &str, body: &Value) -> Result<Value, Refusal> {
         loop {
-            match ask(self.context, subject.to_owned(), body).await {
+            let subject = subject.to_owned();
+            match ask_at_the_start(self.context, self.events, subject, body).await {
                 Err(refusal) if refusal.may_pass() && now() + PAUSE < self.deadline => {
                     tokio::time::sleep(PAUSE).await;
                 }
