@@ -19,6 +19,8 @@ mod raw;
 mod roles;
 mod servers;
 mod sharing;
+mod crew;
+mod starts;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -84,6 +86,21 @@ fn main() {
             credentials_by_another_operator_let_nobody_in
             a_line_that_is_cut_is_silent_until_it_is_healed
             a_server_whose_answers_are_lost_does_what_it_is_asked;
+        starts:
+            what_is_no_address_is_named
+            a_server_that_does_not_run_is_named
+            who_answers_nothing_is_given_up_in_time
+            a_server_that_answers_nothing_keeps_nobody_from_the_others
+            a_wrong_password_is_told_and_not_printed
+            credentials_and_certificates_that_cannot_be_read_are_named
+            a_server_without_jetstream_is_told_how_to_have_it
+            an_account_without_jetstream_is_told_so
+            copies_that_a_server_cannot_keep_are_refused
+            a_queue_that_is_kept_otherwise_is_told_what_differs
+            more_than_the_server_may_store_is_refused
+            who_may_not_do_what_is_needed_is_told_what_that_is
+            what_is_no_name_is_named
+            a_queue_that_is_not_there_has_no_status;
     };
     #[cfg(feature = "process")]
     let tests = tests.into_iter().chain(children::tests()).collect();

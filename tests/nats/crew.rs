@@ -1,0 +1,75 @@
+//! Callers and workers who may be anywhere: requests knock at a door of the test's, and the output says who ran them.
+
+use parallel_workers::nats::{self, Connection, Queue, Remote, ServeOptions, Serving};
+use parallel_workers::{Context, Processor, ProcessorService};
+use serde::{Deserialize, Serialize};
+
+use crate::door::{Door, knock};
+
+/// A run of a request. No two are equal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Run {
+    pub(crate) number: u64,
+    /// The worker that ran it.
+    pub(crate) who: u64,
+    /// How many it had run then, this one included.
+    pub(crate) count: u64,
+}
+
+/// Runs requests, which are numbers, as soon as they are let in.
+pub(crate) struct Hand {
+    who: u64,
+    door: u16,
+    count: u64,
+}
+
+impl Processor for Hand {
+    type Request = u64;
+    type Output = Run;
+
+    fn process(&mut self, number: &u64, _: &Context<'_>) -> Run {
+        self.count += 1;
+        knock(self.door, at(self.who, *number));
+        Run {
+            number: *number,
+            who: self.who,
+            count: self.count,
+        }
+    }
+}
+
+/// What a worker says at the door for a request.
+pub(crate) fn at(who: u64, number: u64) -> u64 {
+    who * 1_000_000 + number
+}
+
+pub(crate) type Caller = ProcessorService<Remote<Hand>>;
+
+pub(crate) fn caller(connection: &Connection, queue: &Queue) -> Caller {
+    let (connection, queue) = (connection.clone(), queue.clone());
+    let connect = move || Remote::<Hand>::to(connection.clone(), queue.clone()).connect();
+    ProcessorService::builder()
+        .workers(1)
+        .try_start(connect)
+        .unwrap()
+}
+
+/// A machine with one worker.
+pub(crate) fn worker(
+    connection: &Connection,
+    queue: &Queue,
+    who: u64,
+    door: &Door,
+) -> Serving<Hand> {
+    let options = ServeOptions::of(queue.clone()).workers(1);
+    nats::serve(connection, options, hand(who, door.port)).unwrap()
+}
+
+/// What makes the worker of such a machine.
+pub(crate) fn hand(who: u64, door: u16) -> impl Fn() -> Hand + Send + Sync + 'static {
+    move || Hand {
+        who,
+        door,
+        count: 0,
+    }
+}
