@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::pending;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::response::Response;
@@ -10,6 +11,12 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::nats::link::Events;
+use crate::sync::now;
+
+/// Before this time is over it is not asked again. What comes to a cluster while it elects somebody to answer it, it never answers.
+const ANSWER: Duration = Duration::from_secs(1);
+/// After so long the server is asked again, where it was about to start.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,18 +99,30 @@ pub(crate) async fn ask(
     }
 }
 
-/// The same, at the start: what the server does not allow, this or something before, is not answered, but it says so.
+/// The same, at the start: again and again until the deadline, as far as that may help.
+///
+/// What the server does not allow, this or something before, it does not answer, but it says so.
 pub(crate) async fn ask_at_the_start(
     context: &Context,
     events: &mut Events,
-    subject: String,
+    subject: &str,
     body: &Value,
+    deadline: Instant,
 ) -> Result<Value, Refusal> {
-    tokio::select! {
-        // It says that first.
-        biased;
-        denial = denial(events) => Err(Refusal::Denied(denial)),
-        answered = ask(context, subject, body) => answered,
+    loop {
+        let asked = tokio::time::timeout(ANSWER, ask(context, subject.to_owned(), body));
+        let answered = tokio::select! {
+            // It says that first.
+            biased;
+            denial = denial(events) => Err(Refusal::Denied(denial)),
+            answered = asked => answered.unwrap_or(Err(Refusal::Silent)),
+        };
+        match answered {
+            Err(refusal) if refusal.may_pass() && now() + PAUSE < deadline => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            answered => return answered,
+        }
     }
 }
 

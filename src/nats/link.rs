@@ -20,6 +20,7 @@ use crate::nats::connection::Connection;
 use crate::nats::error::NatsError;
 use crate::nats::queue::{Names, Queue};
 use crate::nats::streams;
+use crate::sync::now;
 
 /// What tasks of a connection share.
 #[derive(Clone, Debug)]
@@ -69,8 +70,8 @@ impl Link {
     /// Waits until the server has heard all that it was told at the start, and looks whether it allows it.
     pub(crate) async fn has_heard(&self, events: &mut Events) -> Result<(), NatsError> {
         let subject = format!("STREAM.INFO.{}", self.names.requests());
-        let asked = ask_at_the_start(&self.context, events, subject.clone(), &Value::Null);
-        match asked.await {
+        let deadline = now() + self.patience;
+        match ask_at_the_start(&self.context, events, &subject, &Value::Null, deadline).await {
             Err(Refusal::Denied(said)) => Err(NatsError::Refused {
                 what: "a subscription".to_owned(),
                 said,

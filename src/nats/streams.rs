@@ -27,8 +27,6 @@ const DEAD_BYTES: u64 = 64 << 20;
 const MOST_HELD: u64 = 20_000;
 /// How many workers may wait at a time, all together.
 const MOST_WAITING: u64 = 512;
-/// After so long the server is asked again, where it was about to start.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Has the queue's streams and its consumer be there, and looks whether they are as described.
 pub(crate) async fn ensure(
@@ -116,17 +114,8 @@ impl Asker<'_> {
         }
     }
 
-    /// Asks, and asks again for as long as that may help.
     async fn ask(&mut self, subject: &str, body: &Value) -> Result<Value, Refusal> {
-        loop {
-            let subject = subject.to_owned();
-            match ask_at_the_start(self.context, self.events, subject, body).await {
-                Err(refusal) if refusal.may_pass() && now() + PAUSE < self.deadline => {
-                    tokio::time::sleep(PAUSE).await;
-                }
-                answered => return answered,
-            }
-        }
+        ask_at_the_start(self.context, self.events, subject, body, self.deadline).await
     }
 }
 
