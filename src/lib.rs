@@ -75,6 +75,11 @@
 //! With the feature `process`, `process::Child` has the requests of each worker processed by a process of its own: this program
 //! again, another one, or one in any language. What crashes or never ends is one request's matter then, and a kill is a kill.
 //!
+//! # Many machines
+//!
+//! With the feature `nats`, `nats::Remote` has requests processed by the workers of a cluster, wherever `nats::serve` runs: NATS
+//! JetStream keeps the queue, equal requests of any number of hosts are processed once, and what a lost worker had is begun by another.
+//!
 //! # Workers
 //!
 //! Workers are listed, named, added, removed, resized, and killed while the service works; a request can be assigned to
@@ -106,7 +111,8 @@
 //! `record` and what else is plain; `state`, `subscribers` and `run`, the one subtle part; `lane`, `inbox`, `hand`, `lanes`, `sleepers` and
 //! `idle`, which make up `queue_state` and so `queue`; `in_flight` and `departures`, `parked`, `room`, `observer`; `dispatcher`, where
 //! all of these meet, with `entry`, `ending` and `giving_up`; `promise` and `promise_set`; `context`, `desk`, `job`, `jobs`, `renewal`, `processor`, `mail` and `supervisor`; `pool`, `replacement` and `reserve`,
-//! `builder`, `service`, `worker`, `assign`, `broadcast`; and `asynchronous` and `process`, which know nothing but `jobs`.
+//! `builder`, `service`, `worker`, `assign`, `broadcast`; and `asynchronous`, `nats` and `process`, which know
+//! little but `jobs`, and, where they feed a service, its `handle`.
 
 mod assign;
 #[cfg(feature = "async")]

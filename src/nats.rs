@@ -29,6 +29,7 @@ mod finished;
 mod flight;
 mod held;
 mod join;
+mod line;
 mod link;
 mod look;
 mod message;

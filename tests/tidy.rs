@@ -56,6 +56,7 @@ const LAYERS: [&[&str]; 10] = [
         "handle",
         "map",
         "map_async",
+        "nats",
         "process",
         "service",
         "stop_future",

@@ -58,7 +58,7 @@ mod tests {
     fn a_value_is_read_as_it_was_written() {
         for codec in [Codec::Postcard, Codec::Json] {
             let value = ("ä".to_owned(), 7u64, vec![Some(1u8), None]);
-            let bytes = codec.write(&value).unwrap();
+            let bytes = codec.write(&value).expect("it can be written");
             assert_eq!(codec.read(&bytes), Ok(value));
             let longer = [&bytes[..], b"0"].concat();
             assert!(

@@ -17,10 +17,10 @@ use crate::job::Job;
 use crate::jobs::Jobs;
 use crate::nats::alarm::Alarm;
 use crate::nats::flight::{Flight, Stage};
+use crate::nats::line::Line;
 use crate::nats::look::Found;
 use crate::nats::message::{Answer, Stored};
 use crate::nats::pace::Pace;
-use crate::nats::remote::Line;
 use crate::nats::submission::submission;
 use crate::nats::withdraw::Withdrawn;
 use crate::panic::{Panic, catch};
@@ -232,7 +232,7 @@ where
                 self.closed = Some(now() + pause);
                 self.tick
                     .as_mut()
-                    .reset(tokio::time::Instant::now() + pause.min(TICK));
+                    .reset(tokio::time::Instant::from_std(now() + pause.min(TICK)));
             }
         }
     }
@@ -263,7 +263,9 @@ where
             return;
         }
         while self.tick.as_mut().poll(cx).is_ready() {
-            self.tick.as_mut().reset(tokio::time::Instant::now() + TICK);
+            self.tick
+                .as_mut()
+                .reset(tokio::time::Instant::from_std(now() + TICK));
             let time = now();
             if self.closed.is_some_and(|until| until <= time) {
                 self.closed = None;

@@ -6,10 +6,10 @@ use serde::de::DeserializeOwned;
 
 use crate::nats::codec::beside;
 use crate::nats::join::join;
+use crate::nats::line::Line;
 use crate::nats::look::{Found, look};
 use crate::nats::message::{Answer, Status};
 use crate::nats::pace::Pace;
-use crate::nats::remote::Line;
 use crate::nats::submission::submission;
 use crate::panic::Panic;
 

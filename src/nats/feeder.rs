@@ -256,7 +256,9 @@ where
         }
         if self.held.is_empty() {
             // It may have been asleep for longer than a lease is.
-            self.tick.as_mut().reset(tokio::time::Instant::now() + TICK);
+            self.tick
+                .as_mut()
+                .reset(tokio::time::Instant::from_std(now() + TICK));
         }
         let number = self.next;
         self.next += 1;
@@ -293,7 +295,7 @@ where
             };
             self.tick
                 .as_mut()
-                .reset(tokio::time::Instant::now() + pause);
+                .reset(tokio::time::Instant::from_std(now() + pause));
             self.appetite.tick(self.waiting());
             self.pull.look(time);
             self.look_for_idlers(time);

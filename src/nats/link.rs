@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
+
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use crate::nats::connection::Connection;
 use crate::nats::error::NatsError;
 use crate::nats::queue::{Names, Queue};
 use crate::nats::streams;
+use crate::sync::Arc;
 use crate::sync::now;
 
 /// What tasks of a connection share.

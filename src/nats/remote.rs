@@ -3,24 +3,19 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use async_nats::Subscriber;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::{self, Runtime};
 
 use crate::context::Context;
-use crate::current;
 use crate::jobs::Jobs;
-use crate::nats::codec::{Codec, key_of};
 use crate::nats::connection::Connection;
 use crate::nats::driver::Driver;
 use crate::nats::error::NatsError;
 use crate::nats::exchange::exchange;
-use crate::nats::link::{Events, Link, Outbox};
+use crate::nats::line::Line;
 use crate::nats::queue::Queue;
-use crate::panic::Panic;
 use crate::processor::Processor;
-use crate::sync::thread;
 
 /// A [`Processor`] whose requests are processed by the workers of a cluster: `P`, on whatever machines
 /// [`serve`](fn@crate::nats::serve) runs.
@@ -70,25 +65,6 @@ pub struct Remote<P: Processor> {
     processor: PhantomData<fn() -> P>,
 }
 
-/// A caller's connection, and what he hears through it.
-pub(crate) struct Line {
-    pub(crate) link: Link,
-    pub(crate) events: Events,
-    pub(crate) outbox: Outbox,
-    pub(crate) codec: Codec,
-    /// What submissions of this connection are called, with a number behind it.
-    pub(crate) owner: String,
-    /// Where acknowledgements come, with the number of the submission behind it.
-    pub(crate) inbox: String,
-    pub(crate) acknowledgements: Subscriber,
-    pub(crate) results: Subscriber,
-    pub(crate) joins: Subscriber,
-    /// The number of the next submission.
-    pub(crate) next: u64,
-    /// How many requests were answered.
-    pub(crate) answered: u64,
-}
-
 /// How many requests are in flight: enough for the server to work without a pause, and few enough to wait for.
 const WINDOW: usize = 512;
 /// No more than workers have at a time, all together.
@@ -134,56 +110,6 @@ where
             window: self.window,
             processor: PhantomData,
         })
-    }
-}
-
-impl Line {
-    async fn open(connection: &Connection, queue: &Queue) -> Result<Self, NatsError> {
-        let name = match current::worker() {
-            Some((waiter, _)) => waiter.record.name.to_string(),
-            None => thread::current().name().unwrap_or("caller").to_owned(),
-        };
-        let (link, mut events) = Link::connect(connection, queue, &name).await?;
-        let inbox = link.client.new_inbox();
-        // The last part of an inbox is unique.
-        let owner = inbox.rsplit('.').next().unwrap_or_default().to_owned();
-        let results = link.names.result(&format!("{owner}.*"));
-        let joins = link.names.joins(&owner);
-        let acknowledgements = link.subscribe(format!("{inbox}.*")).await?;
-        let results = link.subscribe(results).await?;
-        let joins = link.subscribe(joins).await?;
-        link.has_heard(&mut events).await?;
-        Ok(Self {
-            acknowledgements,
-            results,
-            joins,
-            outbox: Outbox::new(link.client.clone()),
-            codec: queue.codec,
-            link,
-            events,
-            owner,
-            inbox,
-            next: 1,
-            answered: 0,
-        })
-    }
-
-    /// The key and the bytes of a request.
-    pub(crate) fn write<R: Serialize>(&self, request: &R) -> Result<(String, Vec<u8>), Panic> {
-        let written = self.codec.write(request);
-        let bytes = written.map_err(|error| {
-            Panic::new(format!("the request could not be written: {error}"), None)
-        })?;
-        let longest = self.link.longest_payload();
-        if bytes.len() > longest {
-            let length = bytes.len();
-            let message = format!(
-                "the request takes {length} bytes, and the server takes no more than {longest}: give the processor a \
-                 reference to the data, or raise `max_payload` in the server's configuration"
-            );
-            return Err(Panic::new(message, None));
-        }
-        Ok((key_of(&bytes), bytes))
     }
 }
 

@@ -4,8 +4,8 @@ use async_nats::HeaderMap;
 use async_nats::message::OutboundMessage;
 use bytes::Bytes;
 
+use crate::nats::line::Line;
 use crate::nats::message::SUBMISSION;
-use crate::nats::remote::Line;
 
 /// The message that submits a request under this number. The server stores it, unless there is an equal one, and answers to
 /// the number's inbox.

@@ -10,6 +10,7 @@ mod support;
 mod aborts;
 #[cfg(feature = "process")]
 mod children;
+mod crew;
 mod deaths;
 mod job;
 mod limits;
@@ -19,7 +20,6 @@ mod raw;
 mod roles;
 mod servers;
 mod sharing;
-mod crew;
 mod starts;
 
 use libtest_mimic::{Arguments, Failed, Trial};
