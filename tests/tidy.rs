@@ -275,7 +275,7 @@ fn the_readme_names_every_dependency_feature_and_example() {
     }
     assert!(readme.contains("## Changes"));
     let version = keys("package").iter().any(|key| key == "rust-version");
-    assert!(version && readme.contains("Minimum Rust version: 1.88."));
+    assert!(version && readme.contains("Minimum Rust version: 1.89."));
 }
 
 #[test]

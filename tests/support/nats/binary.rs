@@ -71,10 +71,6 @@ fn find_newest() -> PathBuf {
 }
 
 /// The server that is installed into `target`, once for all test programs and all target folders.
-#[allow(
-    clippy::incompatible_msrv,
-    reason = "the client of these servers needs a later Rust than the crate without it, and file locks are no later"
-)]
 fn installed() -> Result<PathBuf, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/nats-server");
     let program = folder.join(RELEASE).join("bin/nats-server");
