@@ -1,0 +1,150 @@
+//! What was measured, as Markdown, JSON and a picture.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::thread::available_parallelism;
+
+use serde_json::{Value, json};
+
+use crate::case::{Outcome, Row};
+use crate::load::Error;
+
+const OURS: &str = "ours";
+const FLOOR: &str = "floor";
+
+pub struct Report {
+    server: String,
+    pub outcomes: Vec<Outcome>,
+}
+
+impl Report {
+    pub fn new(server: String) -> Self {
+        Self {
+            server,
+            outcomes: Vec::new(),
+        }
+    }
+
+    pub fn head(&self) -> String {
+        let cores = available_parallelism().map_or(0, usize::from);
+        format!("{}, on {cores} cores that all share\n", self.server)
+    }
+
+    pub fn write(&self, folder: &Path) -> Result<(), Error> {
+        fs::create_dir_all(folder)?;
+        let mut parts = vec![self.head()];
+        parts.extend(self.outcomes.iter().map(markdown));
+        fs::write(folder.join("cluster.md"), parts.join("\n"))?;
+        fs::write(
+            folder.join("cluster.json"),
+            format!("{:#}\n", self.as_json()),
+        )?;
+        fs::write(folder.join("cluster.svg"), picture(&self.outcomes))?;
+        Ok(())
+    }
+
+    fn as_json(&self) -> Value {
+        let cases: Vec<_> = self.outcomes.iter().map(case_as_json).collect();
+        json!({"server": self.server, "cases": cases})
+    }
+}
+
+pub fn markdown(outcome: &Outcome) -> String {
+    let case = &outcome.case;
+    let mut text = format!("### {}: {}\n\n", case.name, case.work);
+    let _ = writeln!(
+        text,
+        "| contender | requests | µs a request | requests a second | of the floor | p50 ms | p99 ms | µs of cores: server | caller \
+         | workers | cores of others |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+    );
+    for row in &outcome.rows {
+        let of_floor = outcome
+            .row(FLOOR)
+            .map(|floor| format!("{:.2}", row.micros / floor.micros));
+        let _ = writeln!(
+            text,
+            "| {} | {} | {:.1} | {:.0} | {} | {:.3} | {:.3} | {:.1} | {:.1} | {:.1} | {:.2} |",
+            row.name,
+            row.requests,
+            row.micros,
+            1e6 / row.micros,
+            of_floor.unwrap_or_default(),
+            row.p50,
+            row.p99,
+            row.cpu.server,
+            row.cpu.caller,
+            row.cpu.workers,
+            row.others,
+        );
+    }
+    text
+}
+
+fn case_as_json(outcome: &Outcome) -> Value {
+    let load = &outcome.case.load;
+    let row = |row: &Row| {
+        json!({
+            "name": row.name, "requests": row.requests, "microseconds": row.micros,
+            "p50_milliseconds": row.p50, "p99_milliseconds": row.p99, "cores_of_others": row.others,
+            "core_microseconds": {"server": row.cpu.server, "caller": row.cpu.caller, "workers": row.cpu.workers},
+        })
+    };
+    json!({
+        "name": outcome.case.name, "work": outcome.case.work, "workers": load.workers, "window": load.window,
+        "job_microseconds": load.job.as_micros() as u64, "rows": outcome.rows.iter().map(row).collect::<Vec<_>>(),
+    })
+}
+
+/// Bars for each case, each as long as its time, on a logarithmic scale.
+fn picture(outcomes: &[Outcome]) -> String {
+    let mut bars = String::new();
+    let mut y = 10.0;
+    for outcome in outcomes {
+        let (name, work) = (&outcome.case.name, &outcome.case.work);
+        let _ = writeln!(
+            bars,
+            "<text x=\"10\" y=\"{}\" class=\"case\">{name}: {work}</text>",
+            y + 14.0
+        );
+        y += 24.0;
+        let least = outcome.rows.first().map_or(1.0, |row| row.micros);
+        for row in &outcome.rows {
+            bar(&mut bars, row, least, y);
+            y += 18.0;
+        }
+        y += 14.0;
+    }
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1000 {y:.0}\" font-family=\"sans-serif\" font-size=\"12\">\n\
+         <style>.case{{font-weight:bold}}.name{{text-anchor:end}}.ours{{fill:#2f6fde}}.peer{{fill:#b8c0cc}}</style>\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{bars}</svg>\n"
+    )
+}
+
+fn bar(bars: &mut String, row: &Row, least: f64, y: f64) {
+    let (name, micros) = (row.name, row.micros);
+    let length = 30.0 + 90.0 * (micros / least).ln();
+    let class = if name.starts_with(OURS) {
+        "ours"
+    } else {
+        "peer"
+    };
+    let _ = writeln!(
+        bars,
+        "<text x=\"230\" y=\"{}\" class=\"name\">{name}</text>",
+        y + 12.0
+    );
+    let _ = writeln!(
+        bars,
+        "<rect x=\"238\" y=\"{}\" width=\"{length:.0}\" height=\"14\" class=\"{class}\"/>",
+        y + 1.0
+    );
+    let _ = writeln!(
+        bars,
+        "<text x=\"{:.0}\" y=\"{}\">{micros:.1} µs, {:.2}</text>",
+        244.0 + length,
+        y + 12.0,
+        micros / least
+    );
+}
