@@ -7,7 +7,9 @@ use crate::load::Load;
 
 pub const WORKERS: [usize; 3] = [1, 2, 4];
 
-const ALONE: &str = "one at a time";
+/// What each request costs where there is always a next one, and where each comes alone: the model is made of these.
+pub const LOADED: &str = "distinct, 1 worker";
+pub const ALONE: &str = "one at a time";
 
 pub fn all(requests: u64, window: usize) -> Vec<Case> {
     let load = |workers, window, micros| Load {

@@ -1,7 +1,7 @@
 //! parallel-workers on other machines, beside what one would use or write instead: all in one run, interleaved, medians.
 //!
 //! `cargo run --release -p cluster`, or `-- --help`. Times mean nothing on their own; the ratios to the floor, of the
-//! same run, do. All of it runs on this machine.
+//! same run, do. All of it runs on this machine, and a model says what that means for many.
 
 mod case;
 mod cases;
@@ -9,8 +9,10 @@ mod cpu;
 mod floor;
 mod install;
 mod load;
+mod model;
 mod nats_server;
 mod ours;
+mod prediction;
 mod report;
 mod workers;
 
@@ -82,6 +84,12 @@ fn measure(arguments: &Arguments) -> Result<(), Error> {
         println!("{}", report::markdown(&outcome));
         report.outcomes.push(outcome);
     }
+    for name in ["floor", "ours"] {
+        report
+            .predictions
+            .extend(prediction::of(name, &report.outcomes));
+    }
+    print!("{}", report.predicted());
     if let Some(folder) = &arguments.output {
         report.write(folder)?;
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::case::{Outcome, Row};
 use crate::load::Error;
+use crate::prediction::{self, Prediction};
 
 const OURS: &str = "ours";
 const FLOOR: &str = "floor";
@@ -16,6 +17,7 @@ const FLOOR: &str = "floor";
 pub struct Report {
     server: String,
     pub outcomes: Vec<Outcome>,
+    pub predictions: Vec<Prediction>,
 }
 
 impl Report {
@@ -23,6 +25,7 @@ impl Report {
         Self {
             server,
             outcomes: Vec::new(),
+            predictions: Vec::new(),
         }
     }
 
@@ -31,10 +34,16 @@ impl Report {
         format!("{}, on {cores} cores that all share\n", self.server)
     }
 
+    pub fn predicted(&self) -> String {
+        let tables: Vec<_> = self.predictions.iter().map(prediction::markdown).collect();
+        tables.join("\n")
+    }
+
     pub fn write(&self, folder: &Path) -> Result<(), Error> {
         fs::create_dir_all(folder)?;
         let mut parts = vec![self.head()];
         parts.extend(self.outcomes.iter().map(markdown));
+        parts.push(self.predicted());
         fs::write(folder.join("cluster.md"), parts.join("\n"))?;
         fs::write(
             folder.join("cluster.json"),
@@ -46,7 +55,8 @@ impl Report {
 
     fn as_json(&self) -> Value {
         let cases: Vec<_> = self.outcomes.iter().map(case_as_json).collect();
-        json!({"server": self.server, "cases": cases})
+        let predictions: Vec<_> = self.predictions.iter().map(prediction_as_json).collect();
+        json!({"server": self.server, "cases": cases, "predictions": predictions})
     }
 }
 
@@ -94,6 +104,16 @@ fn case_as_json(outcome: &Outcome) -> Value {
         "name": outcome.case.name, "work": outcome.case.work, "workers": load.workers, "window": load.window,
         "job_microseconds": load.job.as_micros() as u64, "rows": outcome.rows.iter().map(row).collect::<Vec<_>>(),
     })
+}
+
+fn prediction_as_json(prediction: &Prediction) -> Value {
+    let points = prediction.points.iter().map(|point| {
+        json!({
+            "case": point.case, "measured": point.measured, "bottleneck": point.bottleneck,
+            "limited_by": point.limited_by, "simulated": point.simulated, "error_percent": point.error(),
+        })
+    });
+    json!({"name": prediction.name, "points": points.collect::<Vec<_>>()})
 }
 
 /// Bars for each case, each as long as its time, on a logarithmic scale.
