@@ -2,9 +2,23 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::load::Error;
+
+/// Whether there is such a program. Says so if there is none.
+pub fn is_there(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let is_there = command.status().is_ok_and(|status| status.success());
+    if !is_there {
+        eprintln!("there is no {program} that works: who needs it is left out");
+    }
+    is_there
+}
 
 /// A folder for what is installed.
 pub fn folder(name: &str) -> Result<PathBuf, Error> {
@@ -15,6 +29,31 @@ pub fn folder(name: &str) -> Result<PathBuf, Error> {
         .ok_or("this program is in no folder of cargo's")?;
     let folder = target.join("cluster").join(name);
     fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+/// An environment of Python's with these packages.
+pub fn python(name: &str, packages: &[&str]) -> Result<PathBuf, Error> {
+    let folder = folder(name)?;
+    // Written last.
+    let written = folder.join("packages");
+    let wanted = packages.join(" ");
+    if fs::read_to_string(&written).is_ok_and(|installed| installed == wanted) {
+        return Ok(folder);
+    }
+    run(Command::new("python3")
+        .args(["-m", "venv", "--clear"])
+        .arg(&folder))?;
+    let mut pip = Command::new(folder.join("bin/python"));
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]);
+    run(pip.args(packages))?;
+    fs::write(written, wanted)?;
     Ok(folder)
 }
 

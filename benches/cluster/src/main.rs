@@ -13,6 +13,8 @@ mod model;
 mod nats_server;
 mod ours;
 mod prediction;
+mod python;
+mod redis_server;
 mod report;
 mod workers;
 
@@ -41,6 +43,10 @@ struct Arguments {
     /// How often each contender runs; medians count.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// Measures Celery and arq too, with the `python3` and the `redis-server` that are found, and installs both with
+    /// `pip` the first time.
+    #[arg(long)]
+    python: bool,
     /// A folder for `cluster.md`, `cluster.json` and `cluster.svg`.
     #[arg(long)]
     output: Option<PathBuf>,
@@ -66,7 +72,7 @@ fn main() -> Result<(), Error> {
 
 fn measure(arguments: &Arguments) -> Result<(), Error> {
     let server = nats_server::find()?;
-    let contenders = contenders(&server);
+    let contenders = contenders(&server, arguments.python);
     let wanted = |case: &Case| {
         let asked = &arguments.cases;
         asked.is_empty()
@@ -96,8 +102,11 @@ fn measure(arguments: &Arguments) -> Result<(), Error> {
     Ok(())
 }
 
-fn contenders(server: &Path) -> Vec<Contender> {
+fn contenders(server: &Path, python: bool) -> Vec<Contender> {
     let mut contenders = vec![floor::contender(server)];
     contenders.extend(ours::contender(server));
+    if python {
+        contenders.extend(python::contenders());
+    }
     contenders
 }
