@@ -40,6 +40,7 @@ mod queue;
 mod recent;
 mod remote;
 mod serving;
+mod slots;
 mod status;
 mod streams;
 mod submission;

@@ -49,11 +49,17 @@ impl Appetite {
         self.venture = (self.venture * 2.0).min(MOST);
     }
 
-    /// How many more to ask for, where `waiting` have not begun.
-    pub(crate) fn room(&self, waiting: usize) -> usize {
+    /// How many more to ask for, where `waiting` have not begun, and `open` were asked for and are to come. Not before half of
+    /// them are gone: a question costs the server as much as a request.
+    pub(crate) fn room(&self, waiting: usize, open: usize) -> usize {
         // It has no fraction, and is positive.
         let wanted = self.done.max(self.venture).min(MOST) as usize;
-        wanted.saturating_sub(waiting)
+        let there = waiting + open;
+        if there <= wanted / 2 {
+            wanted - there
+        } else {
+            0
+        }
     }
 }
 
@@ -64,9 +70,10 @@ mod tests {
     #[test]
     fn who_is_slow_takes_none_ahead_but_one() {
         let mut appetite = Appetite::new(4);
-        assert_eq!(appetite.room(0), 4);
+        assert_eq!(appetite.room(0, 0), 4);
         appetite.tick(2);
-        assert_eq!((appetite.room(0), appetite.room(1)), (1, 0));
+        assert_eq!((appetite.room(0, 0), appetite.room(1, 0)), (1, 0));
+        assert_eq!(appetite.room(0, 1), 0);
     }
 
     #[test]
@@ -76,13 +83,13 @@ mod tests {
             (0..100).for_each(|_| appetite.count());
             appetite.tick(10);
         }
-        assert_eq!(appetite.room(10), 99 - 10);
+        assert_eq!((appetite.room(10, 5), appetite.room(40, 20)), (99 - 15, 0));
     }
 
     #[test]
     fn who_has_many_places_finds_out() {
         let mut appetite = Appetite::new(1);
         (0..20).for_each(|_| appetite.starve());
-        assert_eq!(appetite.room(0), 512);
+        assert_eq!(appetite.room(0, 0), 512);
     }
 }

@@ -169,7 +169,7 @@ where
             return;
         };
         storing.due = now() + storing.pace.next();
-        let reply = format!("{}.a.{number}", self.inbox);
+        let reply = format!("{}.a.{}", self.inbox, self.asked.put(number));
         let names = &self.link.names;
         let (subject, headers, payload) = match storing.then {
             Then::TellDead => {
@@ -179,7 +179,7 @@ where
                 (names.dead_letter(&held.key), headers, held.payload.clone())
             }
             _ => {
-                let headers = storing.answer.headers(&self.name, held.after);
+                let headers = storing.answer.headers(held.after);
                 let payload = storing.answer.payload.clone();
                 (names.result(&held.submission), headers, payload)
             }

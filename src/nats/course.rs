@@ -78,8 +78,8 @@ where
             Learned::Withdrawn(Withdrawn::Removed) => {
                 // Who waits for it, too, is not to wait in vain.
                 let answer = Answer::new(Status::Aborted, Bytes::new());
-                let headers = answer.headers(&self.line.owner, 0);
-                let subject = self.line.link.names.result(&self.name(number));
+                let headers = answer.headers(0);
+                let subject = self.line.link.names.result(&self.line.name(number));
                 let outbox = &mut self.line.outbox;
                 outbox.push(subject, None, Some(headers), answer.payload);
                 self.end_with(number, Job::abort);
@@ -157,7 +157,7 @@ where
 
     /// Finds out what has become of a request.
     pub(crate) fn look(&mut self, number: u64) {
-        let name = self.name(number);
+        let name = self.line.name(number);
         let link = self.line.link.clone();
         let Some(flight) = self.flights.get_mut(&number) else {
             return;
@@ -255,7 +255,7 @@ where
     }
 
     fn tell_workers(&mut self, number: u64) {
-        let payload = self.name(number).into();
+        let payload = self.line.name(number).into();
         let subject = self.line.link.names.aborts();
         self.line.outbox.push(subject, None, None, payload);
     }
@@ -275,9 +275,5 @@ where
                 Stage::Sent | Stage::Queued { .. } => self.tell_workers(number),
             }
         }
-    }
-
-    fn name(&self, number: u64) -> String {
-        format!("{}.{number}", self.line.owner)
     }
 }

@@ -21,7 +21,7 @@ use crate::nats::line::Line;
 use crate::nats::look::Found;
 use crate::nats::message::{Answer, Stored};
 use crate::nats::pace::Pace;
-use crate::nats::submission::submission;
+use crate::nats::submission;
 use crate::nats::withdraw::Withdrawn;
 use crate::panic::{Panic, catch};
 use crate::processor::Processor;
@@ -185,19 +185,16 @@ where
         flight.stage = Stage::Sent;
         flight.pace = Pace::new();
         flight.look_later(now());
-        let message = submission(self.line, number, &flight.key, flight.payload.clone());
-        let outbox = &mut self.line.outbox;
-        outbox.push(
-            message.subject,
-            message.reply,
-            message.headers,
-            message.payload,
-        );
+        let payload = submission::write(&self.line.name(number), &flight.payload);
+        let subject = self.line.link.names.request(&flight.key);
+        let reply = self.line.reply_to(number);
+        self.line.outbox.push(subject, Some(reply), None, payload);
     }
 
     /// The server says whether it has stored a request.
     fn acknowledged(&mut self, message: &Message) {
-        let Some(number) = number_of(message) else {
+        let place = number_of(message).and_then(|place| usize::try_from(place).ok());
+        let Some(number) = place.and_then(|place| self.line.asked.take(place)) else {
             return;
         };
         let Some(flight) = self

@@ -10,7 +10,7 @@ use crate::nats::line::Line;
 use crate::nats::look::{Found, look};
 use crate::nats::message::{Answer, Status};
 use crate::nats::pace::Pace;
-use crate::nats::submission::submission;
+use crate::nats::submission;
 use crate::panic::Panic;
 
 /// Submits a request, and waits for its output, or for what came instead.
@@ -24,14 +24,11 @@ pub(crate) async fn exchange<R: Serialize, T: DeserializeOwned>(
     loop {
         let number = line.next;
         line.next += 1;
-        let name = format!("{}.{number}", line.owner);
-        let message = submission(line, number, &key, payload.clone());
-        line.outbox.push(
-            message.subject,
-            message.reply,
-            message.headers,
-            message.payload,
-        );
+        let name = line.name(number);
+        let subject = line.link.names.request(&key);
+        let reply = line.reply_to(number);
+        let message = submission::write(&name, &payload);
+        line.outbox.push(subject, Some(reply), None, message);
         line.outbox.flush(line.link.patience).await;
         let (waited, is_own) = match look(&line.link, &name, &key, &payload).await {
             Found::Other { submission } => (submission, false),

@@ -28,6 +28,7 @@ use crate::nats::orphans;
 use crate::nats::pull::Pull;
 use crate::nats::queue::Queue;
 use crate::nats::recent::Recent;
+use crate::nats::slots::Slots;
 use crate::processor::Processor;
 use crate::sync::now;
 
@@ -43,12 +44,12 @@ pub(crate) struct Feeder<P: Processor> {
     pub(crate) outbox: Outbox,
     pub(crate) handle: Handle<P>,
     pub(crate) codec: Codec,
-    /// What it calls itself.
-    pub(crate) name: String,
     pub(crate) lease: Duration,
     pub(crate) most_starts: u32,
-    /// Where acknowledgements come, with the number of what is held behind it.
+    /// Where acknowledgements come, with a place behind it.
     pub(crate) inbox: String,
+    /// The numbers of what is held whose acknowledgements are to come there.
+    pub(crate) asked: Slots<u64>,
     acknowledgements: Subscriber,
     deliveries: Subscriber,
     aborts: Subscriber,
@@ -125,11 +126,11 @@ where
             events,
             handle: terms.handle,
             codec: queue.codec,
-            name: terms.name,
             lease: queue.lease,
             most_starts: queue.starts,
             pull: Pull::new(format!("{inbox}.p"), time),
             inbox,
+            asked: Slots::new(),
             finished,
             finishing,
             held: HashMap::default(),
@@ -181,7 +182,8 @@ where
             self.finish(number, finished);
         }
         while let Some(message) = heard(&mut self.acknowledgements, cx) {
-            if let Some(number) = number_of(&message) {
+            let place = number_of(&message).and_then(|place| usize::try_from(place).ok());
+            if let Some(number) = place.and_then(|place| self.asked.take(place)) {
                 self.stored(number, Stored::read(&message));
             }
         }
@@ -276,7 +278,7 @@ where
         if waiting == 0 && self.pull.take_satisfied() {
             self.appetite.starve();
         }
-        let room = self.appetite.room(waiting + self.pull.open());
+        let room = self.appetite.room(waiting, self.pull.open());
         self.pull.ask(&self.link, &mut self.outbox, room, now());
     }
 

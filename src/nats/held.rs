@@ -5,8 +5,9 @@ use std::time::Instant;
 use async_nats::{Message, Subject};
 use bytes::Bytes;
 
-use crate::nats::message::{Answer, SUBMISSION};
+use crate::nats::message::Answer;
 use crate::nats::pace::Pace;
+use crate::nats::submission;
 use crate::promise::Promise;
 
 /// A request that was delivered, and neither acknowledged nor given back.
@@ -83,25 +84,13 @@ impl<R, T> Held<R, T> {
     /// What was delivered. `None`: it is no request, but something that somebody else put there.
     pub(crate) fn new(message: Message, now: Instant) -> Option<Self> {
         let receipt = message.reply?;
-        let submission = message
-            .headers
-            .as_ref()?
-            .get(SUBMISSION)?
-            .as_str()
-            .to_owned();
+        let (submission, payload) = submission::read(&message.payload)?;
         let key = message.subject.rsplit('.').next()?.to_owned();
-        // It is published on a subject.
-        let is_name =
-            |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric());
-        let (owner, number) = submission.split_once('.')?;
-        if !is_name(owner) || !is_name(number) {
-            return None;
-        }
         Some(Self {
             delivery: delivery(&receipt)?,
-            submission,
+            submission: submission.to_owned(),
             key,
-            payload: message.payload,
+            payload,
             receipt,
             start: 1,
             after: 0,

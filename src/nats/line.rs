@@ -1,6 +1,6 @@
 //! A caller's connection to a queue.
 
-use async_nats::Subscriber;
+use async_nats::{Subject, Subscriber};
 use serde::Serialize;
 
 use crate::current;
@@ -9,6 +9,7 @@ use crate::nats::connection::Connection;
 use crate::nats::error::NatsError;
 use crate::nats::link::{Events, Link, Outbox};
 use crate::nats::queue::Queue;
+use crate::nats::slots::Slots;
 use crate::panic::Panic;
 use crate::sync::thread;
 
@@ -20,8 +21,10 @@ pub(crate) struct Line {
     pub(crate) codec: Codec,
     /// What submissions of this connection are called, with a number behind it.
     pub(crate) owner: String,
-    /// Where acknowledgements come, with the number of the submission behind it.
-    pub(crate) inbox: String,
+    /// Where acknowledgements come, with a place behind it.
+    inbox: String,
+    /// The numbers of the submissions whose acknowledgements are to come there.
+    pub(crate) asked: Slots<u64>,
     pub(crate) acknowledgements: Subscriber,
     pub(crate) results: Subscriber,
     pub(crate) joins: Subscriber,
@@ -58,9 +61,21 @@ impl Line {
             events,
             owner,
             inbox,
+            asked: Slots::new(),
             next: 1,
             answered: 0,
         })
+    }
+
+    /// What the submission with this number is called.
+    pub(crate) fn name(&self, number: u64) -> String {
+        format!("{}.{number}", self.owner)
+    }
+
+    /// Where the server answers to the submission with this number.
+    pub(crate) fn reply_to(&mut self, number: u64) -> Subject {
+        let place = self.asked.put(number);
+        format!("{}.{place}", self.inbox).into()
     }
 
     /// The key and the bytes of a request.

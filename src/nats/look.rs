@@ -6,7 +6,8 @@ use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageError};
 
 use crate::nats::link::Link;
-use crate::nats::message::{Answer, SUBMISSION};
+use crate::nats::message::Answer;
+use crate::nats::submission;
 
 /// A request as it is queued.
 #[derive(Clone, Debug)]
@@ -98,13 +99,15 @@ pub(crate) async fn answer(
 pub(crate) async fn request(link: &Link, key: &str) -> Result<Option<Queued>, Unknown> {
     let subject = link.names.request(key);
     let message = last(link, link.names.requests(), subject).await?;
-    Ok(message.map(|message| {
-        let submission = message.headers.get(SUBMISSION);
-        Queued {
-            sequence: message.sequence,
-            submission: submission.map_or_else(String::new, |it| it.as_str().to_owned()),
-            payload: message.payload,
-        }
+    let Some(message) = message else {
+        return Ok(None);
+    };
+    // What is no request is taken out by the first worker that sees it.
+    let (submission, payload) = submission::read(&message.payload).ok_or(Unknown)?;
+    Ok(Some(Queued {
+        sequence: message.sequence,
+        submission: submission.to_owned(),
+        payload,
     }))
 }
 

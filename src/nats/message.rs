@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::panic::Panic;
 
-/// In the head of a request: which submission it is, an owner and a number.
+/// In the head of what was set aside: which submission it was.
 pub(crate) const SUBMISSION: &str = "Pw-Submission";
 /// In the head of a result: what it is.
 const STATUS: &str = "Pw-Status";
@@ -14,8 +14,6 @@ const STATUS: &str = "Pw-Status";
 const STARTS: &str = "Pw-Starts";
 /// Whether the processor was told that nobody wants it.
 const CANCELLED: &str = "Pw-Cancelled";
-/// Who says it.
-const WORKER: &str = "Pw-Worker";
 /// What the server compares before it stores a message: the last sequence of the subject.
 const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 
@@ -110,7 +108,7 @@ impl Answer {
     }
 
     /// The head of the message. It is stored only where the last one on its subject has the sequence `after`; 0: where there is none.
-    pub(crate) fn headers(&self, worker: &str, after: u64) -> HeaderMap {
+    pub(crate) fn headers(&self, after: u64) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let status = NAMES.iter().find(|(status, _)| *status == self.status);
         headers.insert(STATUS, status.map_or("", |(_, name)| name));
@@ -121,8 +119,6 @@ impl Answer {
         if self.is_cancelled {
             headers.insert(CANCELLED, "1");
         }
-        let is_fit = |c: &char| c.is_ascii_graphic() || *c == ' ';
-        headers.insert(WORKER, worker.chars().filter(is_fit).collect::<String>());
         headers
     }
 }
@@ -201,7 +197,7 @@ mod tests {
                 is_cancelled: true,
                 ..Answer::new(status, "payload")
             };
-            let headers = answer.headers("worker-0\r\n", 5);
+            let headers = answer.headers(5);
             assert_eq!(headers.get(EXPECTED).map(|value| value.as_str()), Some("5"));
             let read = Answer::read(Some(&headers), answer.payload.clone());
             assert_eq!(read, answer);

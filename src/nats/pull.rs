@@ -17,15 +17,17 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// After a refusal it is asked again.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// The question that stands, if one does: for how many requests.
+/// How many requests were asked for, in questions that stand.
 #[derive(Debug)]
 pub(crate) struct Pull {
     inbox: String,
-    /// Which one it is.
+    /// The last question.
     number: u64,
+    /// The first one that may stand.
+    first: u64,
     /// How many are still to come.
     open: usize,
-    /// Whether all came that it was for.
+    /// Whether all came that were asked for.
     is_satisfied: bool,
     heard: Instant,
     /// No question before.
@@ -38,6 +40,7 @@ impl Pull {
         Self {
             inbox,
             number: 0,
+            first: 1,
             open: 0,
             is_satisfied: false,
             heard: now,
@@ -55,13 +58,13 @@ impl Pull {
         std::mem::take(&mut self.is_satisfied)
     }
 
-    /// Asks for so many requests, unless a question stands.
+    /// Asks for so many requests more.
     pub(crate) fn ask(&mut self, link: &Link, outbox: &mut Outbox, many: usize, now: Instant) {
-        if many == 0 || self.open > 0 || now < self.not_before {
+        if many == 0 || now < self.not_before {
             return;
         }
         self.number += 1;
-        self.open = many;
+        self.open += many;
         self.heard = now;
         let stream = link.names.requests();
         let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{WORKERS}");
@@ -83,19 +86,20 @@ impl Pull {
     /// Takes note of an answer. Gives whether it is a request.
     pub(crate) fn hear(&mut self, message: &Message, now: Instant) -> bool {
         let Some(status) = message.status.map(|status| status.as_u16()) else {
-            // It comes under its own subject, and there is one question at a time.
+            // It comes under its own subject: whichever question it answers.
             self.heard = now;
             self.is_satisfied = self.open == 1;
             self.open = self.open.saturating_sub(1);
             return true;
         };
         let number = message.subject.rsplit('.').next();
-        if number.and_then(|number| number.parse().ok()) != Some(self.number) {
+        let number: Option<u64> = number.and_then(|number| number.parse().ok());
+        if number.is_none_or(|number| number < self.first) {
             return false;
         }
         self.heard = now;
         if status != 100 {
-            self.open = 0;
+            self.open = self.open.saturating_sub(unanswered(message));
             // 404 and 408: it was waited for in vain. Everything else is trouble, which may pass.
             if ![404, 408].contains(&status) {
                 self.not_before = now + PAUSE;
@@ -107,6 +111,7 @@ impl Pull {
     /// The server has nothing that stands: the connection was broken.
     pub(crate) fn forget(&mut self) {
         self.open = 0;
+        self.first = self.number + 1;
     }
 
     /// Forgets a question that the server has forgotten.
@@ -115,4 +120,12 @@ impl Pull {
             self.forget();
         }
     }
+}
+
+/// How many of the requests that a question was for will not come. Where the server does not say it, all of them.
+fn unanswered(message: &Message) -> usize {
+    let headers = message.headers.as_ref();
+    let pending = headers.and_then(|headers| headers.get("Nats-Pending-Messages"));
+    let pending = pending.and_then(|pending| pending.as_str().parse().ok());
+    pending.unwrap_or(usize::MAX)
 }

@@ -1,21 +1,58 @@
-//! How a request is submitted.
+//! How a request is submitted: its name and its bytes, as `PROTOCOL.md` has it.
 
-use async_nats::HeaderMap;
-use async_nats::message::OutboundMessage;
+use std::str;
+
 use bytes::Bytes;
 
-use crate::nats::line::Line;
-use crate::nats::message::SUBMISSION;
+/// Between the name of a submission and the bytes of its request.
+const END_OF_NAME: u8 = b'\n';
 
-/// The message that submits a request under this number. The server stores it, unless there is an equal one, and answers to
-/// the number's inbox.
-pub(crate) fn submission(line: &Line, number: u64, key: &str, payload: Bytes) -> OutboundMessage {
-    let mut headers = HeaderMap::new();
-    headers.insert(SUBMISSION, format!("{}.{number}", line.owner));
-    OutboundMessage {
-        subject: line.link.names.request(key).into(),
-        reply: Some(format!("{}.{number}", line.inbox).into()),
-        headers: Some(headers),
-        payload,
+/// The payload of a request that is submitted under this name.
+pub(crate) fn write(submission: &str, request: &[u8]) -> Bytes {
+    let mut payload = Vec::with_capacity(submission.len() + 1 + request.len());
+    payload.extend_from_slice(submission.as_bytes());
+    payload.push(END_OF_NAME);
+    payload.extend_from_slice(request);
+    payload.into()
+}
+
+/// The name and the bytes. `None`: it is no request.
+pub(crate) fn read(payload: &Bytes) -> Option<(&str, Bytes)> {
+    let end = payload.iter().position(|byte| *byte == END_OF_NAME)?;
+    let name = str::from_utf8(payload.get(..end)?).ok()?;
+    // It becomes a part of subjects.
+    let is_part = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric());
+    let (owner, number) = name.split_once('.')?;
+    (is_part(owner) && is_part(number)).then(|| (name, payload.slice(end + 1..)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_submission_is_read_as_it_was_written() {
+        for request in [&b""[..], b"a\nb", b"\n"] {
+            let payload = write("owner.12", request);
+            let (name, bytes) = read(&payload).expect("it is a request");
+            assert_eq!((name, &bytes[..]), ("owner.12", request));
+        }
+    }
+
+    #[test]
+    fn what_is_none_is_told_from_a_submission() {
+        for junk in [
+            "",
+            "junk",
+            "owner.1",
+            "owner\n",
+            ".1\n",
+            "owner.\n",
+            "a.b.c\n",
+            "a.*\n",
+            "\u{e4}.1\n",
+        ] {
+            assert!(read(&Bytes::from(junk)).is_none(), "{junk:?}");
+        }
     }
 }

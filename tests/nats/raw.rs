@@ -56,16 +56,12 @@ impl Raw {
 
     /// Stores a result, unless there is one.
     pub(crate) async fn publish_result(&self, request: &Message, payload: Vec<u8>) -> bool {
-        let submission = request
-            .headers
-            .as_ref()
-            .unwrap()
-            .get("Pw-Submission")
-            .unwrap();
+        let mut parts = request.payload.split(|byte| *byte == b'\n');
+        let submission = std::str::from_utf8(parts.next().unwrap()).unwrap();
         let mut headers = HeaderMap::new();
         headers.insert("Pw-Status", "output");
         headers.insert("Nats-Expected-Last-Subject-Sequence", "0");
-        let subject = format!("pw.{}.r.{}", self.name, submission.as_str());
+        let subject = format!("pw.{}.r.{}", self.name, submission);
         let jetstream = jetstream::new(self.client.clone());
         let published = jetstream.publish_with_headers(subject, headers, payload.into());
         published.await.unwrap().await.is_ok()

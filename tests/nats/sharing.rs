@@ -45,10 +45,9 @@ pub(crate) fn requests_with_one_key_that_are_not_equal_are_not_mixed_up() {
     let other = postcard::to_stdvec(&Job::Echo(2)).unwrap();
     raw.block_on(async {
         let jetstream = async_nats::jetstream::new(raw.client.clone());
-        let mut headers = async_nats::HeaderMap::new();
-        headers.insert("Pw-Submission", "somebody.1");
         let subject = format!("pw.{}.q.{key}", place.name);
-        let stored = jetstream.publish_with_headers(subject, headers, other.into());
+        let payload = [b"somebody.1\n", &other[..]].concat();
+        let stored = jetstream.publish(subject, payload.into());
         stored.await.unwrap().await.unwrap();
     });
     let mut results = raw.hear("r.somebody.1");

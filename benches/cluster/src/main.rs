@@ -57,6 +57,8 @@ struct Arguments {
 enum Worker {
     #[command(name = floor::WORKER, hide = true)]
     Floor { address: String, job_micros: u64 },
+    #[command(name = ours::WORKER, hide = true)]
+    Ours { address: String, job_micros: u64 },
 }
 
 fn main() -> Result<(), Error> {
@@ -66,6 +68,10 @@ fn main() -> Result<(), Error> {
             address,
             job_micros,
         }) => floor::work(&address, Duration::from_micros(job_micros)),
+        Some(Worker::Ours {
+            address,
+            job_micros,
+        }) => ours::work(&address, Duration::from_micros(job_micros)),
         None => measure(&arguments),
     }
 }
@@ -103,8 +109,7 @@ fn measure(arguments: &Arguments) -> Result<(), Error> {
 }
 
 fn contenders(server: &Path, python: bool) -> Vec<Contender> {
-    let mut contenders = vec![floor::contender(server)];
-    contenders.extend(ours::contender(server));
+    let mut contenders = vec![floor::contender(server), ours::contender(server)];
     if python {
         contenders.extend(python::contenders());
     }
