@@ -16,6 +16,7 @@ use crate::nats::look;
 use crate::nats::message::{Answer, SUBMISSION, Status, Stored};
 use crate::nats::pace::Pace;
 use crate::nats::queue::WORKERS;
+use crate::nats::submission::Name;
 use crate::panic::catch;
 use crate::processor::Processor;
 use crate::promise::Promise;
@@ -42,7 +43,7 @@ where
         if self.leaving.is_some() {
             return self.let_go(number, b"-NAK");
         }
-        if self.recent.contains(&held.submission) {
+        if self.recent.contains(held.submission.as_str()) {
             return self.answer(number, Answer::new(Status::Aborted, Bytes::new()));
         }
         if held.delivery > 1 {
@@ -58,7 +59,7 @@ where
         };
         let (link, submission) = (self.link.clone(), held.submission.clone());
         self.tasks.spawn(async move {
-            let answer = look::answer(&link, &submission).await;
+            let answer = look::answer(&link, submission.as_str()).await;
             Learned::Answer(number, answer)
         });
     }
@@ -74,7 +75,7 @@ where
                 let (link, submission) = (self.link.clone(), held.submission.clone());
                 self.tasks.spawn(async move {
                     tokio::time::sleep(PATIENCE * 4).await;
-                    let answer = look::answer(&link, &submission).await;
+                    let answer = look::answer(&link, submission.as_str()).await;
                     Learned::Answer(number, answer)
                 });
             }
@@ -176,12 +177,13 @@ where
                 let mut headers = HeaderMap::new();
                 headers.insert(SUBMISSION, held.submission.as_str());
                 headers.insert("Pw-Starts", held.start.to_string());
-                (names.dead_letter(&held.key), headers, held.payload.clone())
+                let key = held.subject.rsplit('.').next().unwrap_or_default();
+                (names.dead_letter(key), headers, held.payload.clone())
             }
             _ => {
                 let headers = storing.answer.headers(held.after);
                 let payload = storing.answer.payload.clone();
-                (names.result(&held.submission), headers, payload)
+                (names.result(held.submission.as_str()), headers, payload)
             }
         };
         self.outbox
@@ -408,7 +410,7 @@ where
         let Ok(name) = std::str::from_utf8(&message.payload) else {
             return;
         };
-        let Some(number) = self.names.get(name).copied() else {
+        let Some(number) = self.names.get(&Name::from(name)).copied() else {
             return self.recent.insert(name.to_owned());
         };
         let Some(held) = self.held.get_mut(&number) else {

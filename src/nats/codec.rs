@@ -45,9 +45,9 @@ pub(crate) fn key_of(bytes: &[u8]) -> String {
     hash[..32].to_owned()
 }
 
-/// The key for a request that has another one's key, and is not equal to it.
-pub(crate) fn beside(key: &str) -> String {
-    format!("{key}x")
+/// Where a request is queued whose place is taken by one that is not equal to it.
+pub(crate) fn beside(subject: &str) -> String {
+    format!("{subject}x")
 }
 
 #[cfg(test)]

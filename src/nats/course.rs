@@ -105,7 +105,7 @@ where
             }
             Found::Other { submission } => self.join(number, submission),
             Found::Collides => {
-                flight.key = beside(&flight.key);
+                flight.subject = beside(&flight.subject).into();
                 self.submit(number);
             }
             Found::Gone => self.submit(number),
@@ -119,9 +119,9 @@ where
         let Some(flight) = self.flights.get_mut(&number) else {
             return;
         };
-        let (key, payload) = (flight.key.clone(), flight.payload.clone());
+        let (subject, payload) = (flight.subject.clone(), flight.payload.clone());
         let link = self.line.link.clone();
-        let joining = join(link, submission.clone(), key, payload, false);
+        let joining = join(link, submission.clone(), subject, payload, false);
         let task = async move { (number, Learned::Joined(joining.await)) };
         flight.task = Some(Task(self.tasks.spawn(task)));
         flight.stage = Stage::Joined { submission };
@@ -162,9 +162,9 @@ where
         let Some(flight) = self.flights.get_mut(&number) else {
             return;
         };
-        let (key, payload) = (flight.key.clone(), flight.payload.clone());
+        let (subject, payload) = (flight.subject.clone(), flight.payload.clone());
         let task = async move {
-            let found = look(&link, &name, &key, &payload).await;
+            let found = look(&link, &name, &subject, &payload).await;
             (number, Learned::Looked(found))
         };
         flight.task = Some(Task(self.tasks.spawn(task)));
@@ -192,11 +192,10 @@ where
 
     /// The server does not allow something. Where that is a request, its caller hears of it, for it never will be.
     pub(crate) fn refused(&mut self, said: &str) {
-        let is_about =
-            |key: &str| said.contains(&format!("\"{}\"", self.line.link.names.request(key)));
+        let is_about = |subject: &str| said.contains(&format!("\"{subject}\""));
         let flights = self.flights.iter();
         let refused: Vec<u64> = flights
-            .filter(|(_, flight)| flight.stage == Stage::Sent && is_about(&flight.key))
+            .filter(|(_, flight)| flight.stage == Stage::Sent && is_about(&flight.subject))
             .map(|(number, _)| *number)
             .collect();
         for number in refused {

@@ -172,7 +172,8 @@ where
             // Nobody else has such a key.
             key = format!("{key}-{}-{number}", self.line.owner);
         }
-        let flight = Flight::new(job, key, Bytes::from(bytes), now());
+        let subject = self.line.link.names.request(&key).into();
+        let flight = Flight::new(job, subject, Bytes::from(bytes), now());
         self.flights.insert(number, flight);
         self.submit(number);
     }
@@ -186,7 +187,7 @@ where
         flight.pace = Pace::new();
         flight.look_later(now());
         let payload = submission::write(&self.line.name(number), &flight.payload);
-        let subject = self.line.link.names.request(&flight.key);
+        let subject = flight.subject.clone();
         let reply = self.line.reply_to(number);
         self.line.outbox.push(subject, Some(reply), None, payload);
     }

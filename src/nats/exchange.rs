@@ -1,5 +1,6 @@
 //! One request and its answer, for processors that wrap a remote one.
 
+use async_nats::Subject;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,28 +19,29 @@ pub(crate) async fn exchange<R: Serialize, T: DeserializeOwned>(
     line: &mut Line,
     request: &R,
 ) -> Result<T, Panic> {
-    let (mut key, bytes) = line.write(request)?;
+    let (key, bytes) = line.write(request)?;
+    let mut subject: Subject = line.link.names.request(&key).into();
     let payload = Bytes::from(bytes);
     let mut pace = Pace::new();
     loop {
         let number = line.next;
         line.next += 1;
         let name = line.name(number);
-        let subject = line.link.names.request(&key);
         let reply = line.reply_to(number);
         let message = submission::write(&name, &payload);
-        line.outbox.push(subject, Some(reply), None, message);
+        line.outbox
+            .push(subject.clone(), Some(reply), None, message);
         line.outbox.flush(line.link.patience).await;
-        let (waited, is_own) = match look(&line.link, &name, &key, &payload).await {
+        let (waited, is_own) = match look(&line.link, &name, &subject, &payload).await {
             Found::Other { submission } => (submission, false),
             Found::Collides => {
-                key = beside(&key);
+                subject = beside(&subject).into();
                 continue;
             }
             _ => (name, true),
         };
         let link = line.link.clone();
-        if let Some(answer) = join(link, waited, key.clone(), payload.clone(), is_own).await {
+        if let Some(answer) = join(link, waited, subject.clone(), payload.clone(), is_own).await {
             line.answered += 1;
             return output(line, &answer);
         }

@@ -29,6 +29,7 @@ use crate::nats::pull::Pull;
 use crate::nats::queue::Queue;
 use crate::nats::recent::Recent;
 use crate::nats::slots::Slots;
+use crate::nats::submission::Name;
 use crate::processor::Processor;
 use crate::sync::now;
 
@@ -57,7 +58,7 @@ pub(crate) struct Feeder<P: Processor> {
     pub(crate) finishing: mpsc::UnboundedSender<(u64, Finished)>,
     pub(crate) held: HashMap<u64, Held<P::Request, P::Output>, ahash::RandomState>,
     /// What is held, by the name of its submission.
-    pub(crate) names: HashMap<String, u64, ahash::RandomState>,
+    pub(crate) names: HashMap<Name, u64, ahash::RandomState>,
     next: u64,
     /// What is to be handed to the service, in this order.
     pub(crate) ready: VecDeque<u64>,

@@ -3,6 +3,7 @@
 use std::hash::Hash;
 use std::time::Instant;
 
+use async_nats::Subject;
 use bytes::Bytes;
 use tokio::task::AbortHandle;
 
@@ -16,7 +17,8 @@ where
     T: Send + Sync + 'static,
 {
     pub(crate) job: Job<R, T>,
-    pub(crate) key: String,
+    /// Where it is queued.
+    pub(crate) subject: Subject,
     pub(crate) payload: Bytes,
     pub(crate) stage: Stage,
     /// When to look what has become of it.
@@ -50,11 +52,11 @@ where
     R: Hash + Eq + Send + Sync + 'static,
     T: Send + Sync + 'static,
 {
-    pub(crate) fn new(job: Job<R, T>, key: String, payload: Bytes, now: Instant) -> Self {
+    pub(crate) fn new(job: Job<R, T>, subject: Subject, payload: Bytes, now: Instant) -> Self {
         let mut pace = Pace::new();
         Self {
             job,
-            key,
+            subject,
             payload,
             stage: Stage::Sent,
             due: now + pace.next(),

@@ -7,13 +7,14 @@ use bytes::Bytes;
 
 use crate::nats::message::Answer;
 use crate::nats::pace::Pace;
-use crate::nats::submission;
+use crate::nats::submission::{self, Name};
 use crate::promise::Promise;
 
 /// A request that was delivered, and neither acknowledged nor given back.
 pub(crate) struct Held<R, T> {
-    pub(crate) submission: String,
-    pub(crate) key: String,
+    pub(crate) submission: Name,
+    /// Where it was queued.
+    pub(crate) subject: Subject,
     pub(crate) payload: Bytes,
     /// Where it is acknowledged.
     pub(crate) receipt: Subject,
@@ -85,11 +86,10 @@ impl<R, T> Held<R, T> {
     pub(crate) fn new(message: Message, now: Instant) -> Option<Self> {
         let receipt = message.reply?;
         let (submission, payload) = submission::read(&message.payload)?;
-        let key = message.subject.rsplit('.').next()?.to_owned();
         Some(Self {
             delivery: delivery(&receipt)?,
-            submission: submission.to_owned(),
-            key,
+            submission,
+            subject: message.subject,
             payload,
             receipt,
             start: 1,

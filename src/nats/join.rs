@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::time::Duration;
 
-use async_nats::Subscriber;
+use async_nats::{Subject, Subscriber};
 use bytes::Bytes;
 use futures_core::Stream;
 
@@ -28,19 +28,19 @@ const SELDOM: Duration = Duration::from_millis(500);
 pub(crate) async fn join(
     link: Link,
     submission: String,
-    key: String,
+    subject: Subject,
     payload: Bytes,
     mut has_waited: bool,
 ) -> Option<Answer> {
     let mut pace = Pace::new();
     let mut subscriber = pin!(subscribe(&link, &submission).await);
     loop {
-        match look(&link, &submission, &key, &payload).await {
+        match look(&link, &submission, &subject, &payload).await {
             Found::Answer(answer) if has_waited => return of_others(answer),
             Found::Answer(_) => {
                 // It had ended: whoever has seen that and asks once more gets a new run, which can begin when its worker
                 // has taken it out.
-                until_gone(&link, &submission, &key).await;
+                until_gone(&link, &submission, &subject).await;
                 return None;
             }
             Found::Gone | Found::Other { .. } | Found::Collides => return None,
@@ -72,10 +72,10 @@ async fn subscribe(link: &Link, submission: &str) -> Subscriber {
     }
 }
 
-async fn until_gone(link: &Link, submission: &str, key: &str) {
+async fn until_gone(link: &Link, submission: &str, subject: &Subject) {
     let mut pace = Pace::between(SOON, SELDOM);
     loop {
-        match request(link, key).await {
+        match request(link, subject).await {
             Ok(Some(queued)) if queued.submission != submission => return,
             Ok(None) => return,
             Ok(Some(_)) | Err(Unknown) => tokio::time::sleep(pace.next()).await,

@@ -1,9 +1,9 @@
 //! What has become of a submission: looked up in the streams, where no message can be missed.
 
-use bytes::Bytes;
-
+use async_nats::Subject;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageError};
+use bytes::Bytes;
 
 use crate::nats::link::Link;
 use crate::nats::message::Answer;
@@ -38,12 +38,17 @@ pub(crate) enum Found {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unknown;
 
-/// Finds out what has become of `submission`, a request with this key and payload.
+/// Finds out what has become of `submission`, a request with this payload that is queued on `subject`.
 ///
 /// A worker stores the result before it takes the request out. So what has no result before and no request after it, but
 /// a result then, has ended in between; and what has neither even then is gone.
-pub(crate) async fn look(link: &Link, submission: &str, key: &str, payload: &Bytes) -> Found {
-    match look_twice(link, submission, key, payload).await {
+pub(crate) async fn look(
+    link: &Link,
+    submission: &str,
+    subject: &Subject,
+    payload: &Bytes,
+) -> Found {
+    match look_twice(link, submission, subject, payload).await {
         Ok(found) => found,
         Err(Unknown) => Found::Unknown,
     }
@@ -52,13 +57,13 @@ pub(crate) async fn look(link: &Link, submission: &str, key: &str, payload: &Byt
 async fn look_twice(
     link: &Link,
     submission: &str,
-    key: &str,
+    subject: &Subject,
     payload: &Bytes,
 ) -> Result<Found, Unknown> {
     if let Some(answer) = final_answer(link, submission).await? {
         return Ok(Found::Answer(answer));
     }
-    Ok(match request(link, key).await? {
+    Ok(match request(link, subject).await? {
         Some(queued) if queued.submission == submission => Found::Waits {
             sequence: queued.sequence,
         },
@@ -95,9 +100,9 @@ pub(crate) async fn answer(
     }))
 }
 
-/// The request that is queued, or processed, with this key.
-pub(crate) async fn request(link: &Link, key: &str) -> Result<Option<Queued>, Unknown> {
-    let subject = link.names.request(key);
+/// The request that is queued there, or processed.
+pub(crate) async fn request(link: &Link, subject: &Subject) -> Result<Option<Queued>, Unknown> {
+    let subject = subject.to_string();
     let message = last(link, link.names.requests(), subject).await?;
     let Some(message) = message else {
         return Ok(None);
@@ -106,7 +111,7 @@ pub(crate) async fn request(link: &Link, key: &str) -> Result<Option<Queued>, Un
     let (submission, payload) = submission::read(&message.payload).ok_or(Unknown)?;
     Ok(Some(Queued {
         sequence: message.sequence,
-        submission: submission.to_owned(),
+        submission: submission.as_str().to_owned(),
         payload,
     }))
 }

@@ -1,6 +1,6 @@
 //! What callers and workers say to each other, as `PROTOCOL.md` has it.
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, HeaderName};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -111,13 +111,16 @@ impl Answer {
     pub(crate) fn headers(&self, after: u64) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let status = NAMES.iter().find(|(status, _)| *status == self.status);
-        headers.insert(STATUS, status.map_or("", |(_, name)| name));
-        headers.insert(EXPECTED, after.to_string());
+        headers.insert(
+            HeaderName::from_static(STATUS),
+            status.map_or("", |(_, name)| name),
+        );
+        headers.insert(HeaderName::from_static(EXPECTED), after.to_string());
         if self.starts != 1 {
-            headers.insert(STARTS, self.starts.to_string());
+            headers.insert(HeaderName::from_static(STARTS), self.starts.to_string());
         }
         if self.is_cancelled {
-            headers.insert(CANCELLED, "1");
+            headers.insert(HeaderName::from_static(CANCELLED), "1");
         }
         headers
     }
@@ -209,7 +212,7 @@ mod tests {
     fn an_answer_that_says_nothing_is_a_panic_that_says_so() {
         for status in ["", "done"] {
             let mut headers = HeaderMap::new();
-            headers.insert(STATUS, status);
+            headers.insert(HeaderName::from_static(STATUS), status);
             let answer = Answer::read(Some(&headers), Bytes::new());
             assert_eq!(answer.status, Status::Panicked);
             assert!(answer.panic().message().contains("which is none"));

@@ -1,6 +1,9 @@
 //! How long to wait before looking again.
 
+use std::cell::Cell;
 use std::time::Duration;
+
+use ahash::RandomState;
 
 /// Ever longer pauses, each up to a quarter longer or shorter than it would be, so that not everybody looks at a time.
 #[derive(Clone, Copy, Debug)]
@@ -23,12 +26,18 @@ impl Pace {
     }
 
     pub(crate) fn between(shortest: Duration, longest: Duration) -> Self {
-        let hasher = ahash::RandomState::new();
+        thread_local! {
+            static DICE: Cell<u32> = {
+                // Truncated on purpose.
+                Cell::new(RandomState::new().hash_one(0) as u32)
+            };
+        }
+        let dice = DICE.with(Cell::get);
+        DICE.set(dice.wrapping_add(0x9E37_79B9));
         Self {
             pause: shortest,
             longest,
-            // Truncated on purpose.
-            dice: hasher.hash_one(0) as u32,
+            dice,
         }
     }
 

@@ -190,12 +190,12 @@ impl Names {
 
     /// Where a request is queued that has this key.
     pub(crate) fn request(&self, key: &str) -> String {
-        format!("{}.q.{key}", self.subject)
+        [&self.subject, ".q.", key].concat()
     }
 
     /// Where the result of a submission is published.
     pub(crate) fn result(&self, submission: &str) -> String {
-        format!("{}.r.{submission}", self.subject)
+        [&self.subject, ".r.", submission].concat()
     }
 
     /// Where a request is set aside.

@@ -1,8 +1,32 @@
 //! How a request is submitted: its name and its bytes, as `PROTOCOL.md` has it.
 
+use std::fmt;
 use std::str;
 
 use bytes::Bytes;
+
+/// What a submission is called.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Name(Bytes);
+
+impl Name {
+    pub(crate) fn as_str(&self) -> &str {
+        // What is none has no dot, and is no name.
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl From<&str> for Name {
+    fn from(name: &str) -> Self {
+        Self(Bytes::copy_from_slice(name.as_bytes()))
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
 
 /// Between the name of a submission and the bytes of its request.
 const END_OF_NAME: u8 = b'\n';
@@ -16,14 +40,15 @@ pub(crate) fn write(submission: &str, request: &[u8]) -> Bytes {
     payload.into()
 }
 
-/// The name and the bytes. `None`: it is no request.
-pub(crate) fn read(payload: &Bytes) -> Option<(&str, Bytes)> {
+/// The name and the bytes, which share the payload's memory. `None`: it is no request.
+pub(crate) fn read(payload: &Bytes) -> Option<(Name, Bytes)> {
     let end = payload.iter().position(|byte| *byte == END_OF_NAME)?;
-    let name = str::from_utf8(payload.get(..end)?).ok()?;
-    // It becomes a part of subjects.
+    let name = Name(payload.slice(..end));
+    // It becomes a part of subjects, and it is one that has two parts.
     let is_part = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric());
-    let (owner, number) = name.split_once('.')?;
-    (is_part(owner) && is_part(number)).then(|| (name, payload.slice(end + 1..)))
+    let (owner, number) = name.as_str().split_once('.')?;
+    let is_name = is_part(owner) && is_part(number);
+    is_name.then(|| (name, payload.slice(end + 1..)))
 }
 
 #[cfg(test)]
@@ -35,7 +60,7 @@ mod tests {
         for request in [&b""[..], b"a\nb", b"\n"] {
             let payload = write("owner.12", request);
             let (name, bytes) = read(&payload).expect("it is a request");
-            assert_eq!((name, &bytes[..]), ("owner.12", request));
+            assert_eq!((name.as_str(), &bytes[..]), ("owner.12", request));
         }
     }
 
