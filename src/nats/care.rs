@@ -1,6 +1,6 @@
 //! What a feeder does with each request that it holds, from its delivery to its end.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
@@ -28,7 +28,14 @@ use crate::terms::Terms;
 /// Others may have it after a second.
 const LATER: &[u8] = br#"-NAK {"delay": 1000000000}"#;
 /// What has waited here for longer may be begun elsewhere, if somebody is idle there.
-const PATIENCE: std::time::Duration = std::time::Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Where the server does not say for so long that it has stored something, it is sent again.
+const SILENCE: Duration = Duration::from_secs(2);
+/// Where it says that it has not, it is sent again after so long at first,
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+/// and after so long in the end.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 impl<P: Processor> Feeder<P>
 where
@@ -153,7 +160,8 @@ where
             answer,
             then,
             due: now(),
-            pace: Pace::new(),
+            pace: Pace::between(SILENCE, 2 * SILENCE),
+            refused: Pace::between(SHORTEST_PAUSE, LONGEST_PAUSE),
         };
         if let Stage::Fed(_) = std::mem::replace(&mut held.stage, Stage::Storing(storing)) {
             self.fed -= 1;
@@ -216,8 +224,10 @@ where
             }
             // Somebody else has stored something, or this did, and the server's word was lost.
             (Stored::Overtaken, _) => self.look(number),
-            // It is sent again when it is due.
-            (Stored::Taken | Stored::Full | Stored::Refused(_), _) => {}
+            // Nobody is there who could store it, as while a cluster elects somebody: that is over soon.
+            (Stored::Taken | Stored::Full | Stored::Refused(_), _) => {
+                storing.due = now() + storing.refused.next();
+            }
         }
     }
 

@@ -85,7 +85,7 @@ where
                 self.end_with(number, Job::abort);
             }
             Learned::Withdrawn(Withdrawn::Delivered) => self.tell_workers(number),
-            Learned::Withdrawn(Withdrawn::Unknown) => {}
+            Learned::Withdrawn(Withdrawn::Unknown) => flight.look_soon(now()),
         }
     }
 
@@ -109,7 +109,8 @@ where
                 self.submit(number);
             }
             Found::Gone => self.submit(number),
-            Found::Unknown => {}
+            // It has waited for an answer long enough, and does so no longer every time.
+            Found::Unknown => flight.look_soon(now()),
         }
     }
 
@@ -184,9 +185,7 @@ where
     pub(crate) fn look_at_all(&mut self) {
         let time = now();
         for flight in self.flights.values_mut() {
-            flight.pace = crate::nats::pace::Pace::new();
-            let soon = time + flight.pace.next() / 4;
-            flight.due = flight.due.min(soon);
+            flight.look_soon(time);
         }
     }
 

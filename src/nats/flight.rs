@@ -73,6 +73,13 @@ where
         self.due = now + self.pace.next();
     }
 
+    /// Looks again soon, and then ever more seldom.
+    pub(crate) fn look_soon(&mut self, now: Instant) {
+        self.pace = Pace::new();
+        let soon = now + self.pace.next() / 4;
+        self.due = self.due.min(soon);
+    }
+
     /// Whether nothing looks, or waits, on its behalf.
     pub(crate) fn is_unattended(&self) -> bool {
         self.task.as_ref().is_none_or(|task| task.0.is_finished())

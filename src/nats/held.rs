@@ -50,7 +50,10 @@ pub(crate) struct Storing {
     pub(crate) answer: Answer,
     pub(crate) then: Then,
     pub(crate) due: Instant,
+    /// How long to wait where nothing is said of it,
     pub(crate) pace: Pace,
+    /// and how long where it is said that it could not be stored.
+    pub(crate) refused: Pace,
 }
 
 /// What is done when a message is stored.

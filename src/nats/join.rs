@@ -45,7 +45,8 @@ pub(crate) async fn join(
             }
             Found::Gone | Found::Other { .. } | Found::Collides => return None,
             Found::Waits { .. } => has_waited = true,
-            Found::Unknown => {}
+            // It has waited for an answer long enough, and does so no longer every time.
+            Found::Unknown => pace = Pace::new(),
         }
         let heard = poll_fn(|cx| subscriber.as_mut().poll_next(cx));
         tokio::select! {

@@ -36,6 +36,10 @@ pub(crate) struct Link {
 /// What happens to a connection.
 pub(crate) type Events = mpsc::UnboundedReceiver<Event>;
 
+/// How long a look takes at most: what comes to a cluster while it elects somebody to answer it, it never answers, and then it is
+/// looked again.
+const ANSWER: Duration = Duration::from_secs(2);
+
 impl Link {
     /// Connects, and has the queue's streams be there.
     pub(crate) async fn connect(
@@ -47,7 +51,7 @@ impl Link {
         let (sender, mut events) = mpsc::unbounded_channel();
         let client = connection.connect(name, sender).await?;
         let context = ContextBuilder::new()
-            .timeout(connection.patience())
+            .timeout(connection.patience().min(ANSWER))
             .build(client.clone());
         streams::ensure(&client, &context, connection, queue, &mut events).await?;
         let link = Self {
