@@ -18,9 +18,11 @@ mod outages;
 mod poison;
 mod raw;
 mod roles;
+mod role;
 mod servers;
 mod sharing;
 mod starts;
+mod storm;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -40,6 +42,9 @@ fn main() {
     roles::play();
     #[cfg(feature = "process")]
     parallel_workers::process::serve(job::Worker::default);
+    // Roles that this program has in processes of their own.
+    storm::play();
+
     support::limit_time();
     let tests = tests! {
         deaths:
@@ -101,6 +106,8 @@ fn main() {
             who_may_not_do_what_is_needed_is_told_what_that_is
             what_is_no_name_is_named
             a_queue_that_is_not_there_has_no_status;
+        storm:
+            a_storm_is_weathered_though_the_streams_leader_is_killed;
     };
     #[cfg(feature = "process")]
     let tests = tests.into_iter().chain(children::tests()).collect();
