@@ -65,7 +65,7 @@ pub(crate) async fn join(
 async fn subscribe(link: &Link, submission: &str) -> Subscriber {
     let mut pace = Pace::new();
     loop {
-        let subscribed = link.client.subscribe(link.names.result(submission)).await;
+        let subscribed = link.client.subscribe(link.names.told(submission)).await;
         match subscribed {
             Ok(subscriber) => return subscriber,
             Err(_) => tokio::time::sleep(pace.next()).await,

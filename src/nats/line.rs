@@ -45,7 +45,7 @@ impl Line {
         let inbox = link.client.new_inbox();
         // The last part of an inbox is unique.
         let owner = inbox.rsplit('.').next().unwrap_or_default().to_owned();
-        let results = link.names.result(&format!("{owner}.*"));
+        let results = link.names.told(&format!("{owner}.*"));
         let joins = link.names.joins(&owner);
         let acknowledgements = link.subscribe(format!("{inbox}.*")).await?;
         let results = link.subscribe(results).await?;

@@ -280,7 +280,7 @@ pub(crate) fn who_may_not_do_what_is_needed_is_told_what_that_is() {
     // Who could never be told anything of his requests, or of those that are to be aborted.
     let connection = patient(server.url()).user("asker", "right");
     let (caller, worker) = attempts(&connection, &queue());
-    for (error, subject) in [(caller, "pw.it.r."), (worker, "pw.it.abort")] {
+    for (error, subject) in [(caller, "pw.it.t."), (worker, "pw.it.abort")] {
         assert!(matches!(error, NatsError::Refused { .. }), "{error:?}");
         says(&text(&error), &["for Subscription to", subject]);
     }
