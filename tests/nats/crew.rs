@@ -1,5 +1,7 @@
 //! Callers and workers who may be anywhere: requests knock at a door of the test's, and the output says who ran them.
 
+use std::ops::Deref;
+
 use parallel_workers::nats::{self, Connection, Queue, Remote, ServeOptions, Serving};
 use parallel_workers::{Context, Processor, ProcessorService};
 use serde::{Deserialize, Serialize};
@@ -55,14 +57,37 @@ pub(crate) fn caller(connection: &Connection, queue: &Queue) -> Caller {
 }
 
 /// A machine with one worker.
-pub(crate) fn worker(
+pub(crate) struct Machine<'a> {
+    serving: Serving<Hand>,
+    door: &'a Door,
+}
+
+impl Deref for Machine<'_> {
+    type Target = Serving<Hand>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.serving
+    }
+}
+
+impl Drop for Machine<'_> {
+    fn drop(&mut self) {
+        // A test that has failed lets nobody in any more, and the machine would wait for that.
+        if std::thread::panicking() {
+            self.door.open();
+        }
+    }
+}
+
+pub(crate) fn worker<'a>(
     connection: &Connection,
     queue: &Queue,
     who: u64,
-    door: &Door,
-) -> Serving<Hand> {
+    door: &'a Door,
+) -> Machine<'a> {
     let options = ServeOptions::of(queue.clone()).workers(1);
-    nats::serve(connection, options, hand(who, door.port)).unwrap()
+    let serving = nats::serve(connection, options, hand(who, door.port)).unwrap();
+    Machine { serving, door }
 }
 
 /// What makes the worker of such a machine.

@@ -18,11 +18,13 @@ mod outages;
 mod poison;
 mod raw;
 mod roles;
+mod partitions;
 mod role;
 mod servers;
 mod sharing;
 mod starts;
 mod storm;
+mod watch;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -106,6 +108,15 @@ fn main() {
             who_may_not_do_what_is_needed_is_told_what_that_is
             what_is_no_name_is_named
             a_queue_that_is_not_there_has_no_status;
+        partitions:
+            a_caller_who_was_cut_off_hears_what_came_meanwhile
+            what_was_lost_with_a_callers_connection_is_looked_up
+            a_worker_that_was_cut_off_within_its_lease_runs_nothing_twice
+            a_worker_that_was_cut_off_does_not_overwrite_the_result
+            a_worker_that_was_cut_off_may_be_the_first_yet
+            a_result_that_is_not_stored_is_nobodys
+            requests_that_went_to_a_worker_that_is_cut_off_go_to_another
+            a_worker_that_had_to_connect_anew_goes_on_with_what_it_has;
         storm:
             a_storm_is_weathered_though_the_streams_leader_is_killed;
     };
