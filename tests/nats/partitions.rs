@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use async_nats::Message;
 use parallel_workers::Promise;
 use parallel_workers::nats::{self, Connection, Queue};
 
@@ -70,6 +71,10 @@ impl Place {
             }
         });
     }
+}
+
+fn is_output(message: &Message) -> bool {
+    header(message.headers.as_ref(), "Pw-Status") == Some("output")
 }
 
 /// The output of a request that has to settle.
@@ -195,9 +200,6 @@ pub(crate) fn a_worker_that_was_cut_off_does_not_overwrite_the_result() {
     place.door.wait_for(at(2, 1), 1);
     place.door.let_in(at(2, 1));
     assert_eq!(output(&promises[0]), first(2, 1));
-    let is_output = |message: &async_nats::Message| {
-        header(message.headers.as_ref(), "Pw-Status") == Some("output")
-    };
     let told = results.wait_for(is_output);
     let before = results.stored("pw_it_RESULTS", &told.subject);
     place.door.let_in(at(1, 1));
@@ -277,7 +279,7 @@ fn refuse_a_result(program: PathBuf) {
     door.open();
     assert_eq!(output(&promise), first(1, 1));
     for run in [first(2, 2), first(1, 1)] {
-        let told = told.wait_for(|_| true);
+        let told = told.wait_for(is_output);
         assert_eq!(serde_json::from_slice::<Run>(&told.payload).unwrap(), run);
     }
 }

@@ -24,9 +24,8 @@ impl Watch {
         let (client, subscriber) = runtime.block_on(async {
             let client = async_nats::connect(url).await.unwrap();
             let subscriber = client.subscribe(subjects).await.unwrap();
-            // The server answers in turn.
-            let context = jetstream::new(client.clone());
-            context.query_account().await.unwrap();
+            // The server answers in turn, and old ones otherwise than the client expects.
+            client.request("$JS.API.INFO", "".into()).await.unwrap();
             (client, subscriber)
         });
         Self {
