@@ -22,8 +22,8 @@ pub fn all(requests: u64, window: usize) -> Vec<Case> {
         .map(|workers| distinct(load(workers, window, 0)))
         .into();
     all.push(one_at_a_time(load(1, 1, 0)));
-    for micros in [100, 1_000] {
-        all.extend(WORKERS.map(|workers| jobs(load(workers, window, micros))));
+    for (micros, fewer) in [(100, 10), (1_000, 25)] {
+        all.extend(WORKERS.map(|workers| jobs(load(workers, window, micros), fewer)));
     }
     all
 }
@@ -56,13 +56,13 @@ fn one_at_a_time(load: Load) -> Case {
 }
 
 /// Jobs that take time of a core, which all share here.
-fn jobs(load: Load) -> Case {
-    let micros = load.job.as_micros() as u64;
+fn jobs(load: Load, fewer: u64) -> Case {
+    let micros = load.job.as_micros();
     Case {
         name: format!("jobs of {micros} microseconds, {}", workers_of(&load)),
         work: format!("distinct u64, {} under way at a time", load.window),
         load: Load {
-            requests: load.requests.div_ceil(micros.isqrt().max(5)),
+            requests: load.requests.div_ceil(fewer),
             ..load
         },
     }

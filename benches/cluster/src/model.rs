@@ -37,23 +37,27 @@ pub struct Cluster {
     pub job: f64,
     /// All that there are, where everybody shares them.
     pub shared_cores: Option<usize>,
+    /// So many of these are taken by who has nothing to do with it.
+    pub others: f64,
 }
+
+/// Who has more to do hands on what is done together, but after so many microseconds at the latest.
+const HELD_BACK: f64 = 200.0;
 
 /// At most so many requests a second, and who it is that does no more.
 pub fn bottleneck(costs: &Costs, cluster: &Cluster) -> (f64, &'static str) {
     let per_second = |count: usize, micros: f64| count as f64 * 1e6 / micros;
     let worker = costs.worker.loaded + cluster.job;
     let all = costs.server.loaded + costs.caller.loaded + worker;
+    let shared = cluster
+        .shared_cores
+        .map(|cores| cores as f64 - cluster.others);
     let mut limits = vec![
         (per_second(cluster.servers, costs.server.loaded), "servers"),
         (per_second(cluster.callers, costs.caller.loaded), "callers"),
         (per_second(cluster.workers, worker), "workers"),
     ];
-    limits.extend(
-        cluster
-            .shared_cores
-            .map(|cores| (per_second(cores, all), "cores")),
-    );
+    limits.extend(shared.map(|cores| (cores * 1e6 / all, "cores")));
     let least = limits.into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
     least.unwrap_or_default()
 }
@@ -69,6 +73,7 @@ mod tests {
         window: 512,
         job: 0.0,
         shared_cores: None,
+        others: 0.0,
     };
 
     fn costs() -> Costs {
@@ -120,6 +125,16 @@ mod tests {
             "cores",
             40_000.0,
         );
+    }
+
+    #[test]
+    fn others_take_what_they_take() {
+        let shared = Cluster {
+            shared_cores: Some(2),
+            others: 1.2,
+            ..CLUSTER
+        };
+        check(&shared, "cores", 32_000.0);
     }
 
     #[test]

@@ -69,6 +69,7 @@ fn point(costs: &Costs, outcome: &Outcome, row: &Row) -> Option<Point> {
         window: load.window,
         job: load.job.as_secs_f64() * 1e6,
         shared_cores: Some(available_parallelism().ok()?.get()),
+        others: row.others,
     };
     let (bottleneck, limited_by) = bottleneck(costs, &cluster);
     Some(Point {
@@ -141,6 +142,7 @@ fn elsewhere(costs: &Costs) -> String {
                     window: (512 * servers).max(2 * hosts * CORES),
                     job,
                     shared_cores: None,
+                    others: 0.0,
                 };
                 let (_, limited_by) = bottleneck(costs, &cluster);
                 format!("{:.0} ({limited_by})", simulate(costs, &cluster))
