@@ -110,7 +110,7 @@
 //! with `spares`, for those who wait inside a worker; `service_id`, `status`, `event`,
 //! `record` and what else is plain; `state`, `subscribers` and `run`, the one subtle part; `lane`, `inbox`, `hand`, `lanes`, `sleepers` and
 //! `idle`, which make up `queue_state` and so `queue`; `in_flight` and `departures`, `parked`, `room`, `observer`; `dispatcher`, where
-//! all of these meet, with `entry`, `ending` and `giving_up`; `promise` and `promise_set`; `context`, `desk`, `job`, `jobs`, `renewal`, `processor`, `mail` and `supervisor`; `pool`, `replacement` and `reserve`,
+//! all of these meet, with `entry`, `ending` and `giving_up`; `promise` and `promise_set`; `context`, `desk`, `job`, `jobs`, `renewal`, `processor`, `foreign`, `mail` and `supervisor`; `pool`, `replacement` and `reserve`,
 //! `builder`, `service`, `worker`, `assign`, `broadcast`; and `asynchronous`, `nats` and `process`, which know
 //! little but `jobs`, and, where they feed a service, its `handle`.
 
@@ -141,6 +141,8 @@ mod supervisor;
 mod cancelled;
 mod context;
 mod desk;
+#[cfg(any(feature = "nats", all(feature = "process", unix)))]
+mod foreign;
 mod job;
 mod jobs;
 mod next_job;

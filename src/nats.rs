@@ -49,6 +49,7 @@ mod withdraw;
 #[doc = include_str!("nats/PROTOCOL.md")]
 pub mod protocol {}
 
+pub use crate::foreign::Foreign;
 pub use connection::Connection;
 pub use error::NatsError;
 pub use queue::Queue;

@@ -18,7 +18,6 @@ mod child;
 mod driver;
 mod end;
 mod error;
-mod foreign;
 mod frame;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -38,8 +37,8 @@ mod window;
 #[doc = include_str!("process/PROTOCOL.md")]
 pub mod protocol {}
 
+pub use crate::foreign::Foreign;
 pub use builder::ChildBuilder;
 pub use child::Child;
 pub use error::ChildError;
-pub use foreign::Foreign;
 pub use serve::serve;

@@ -75,6 +75,7 @@ const LAYERS: [&[&str]; 10] = [
         "cancelled",
         "context",
         "desk",
+        "foreign",
         "job",
         "jobs",
         "next_job",

@@ -11,7 +11,7 @@ use crate::processor::Processor;
 /// Stands for a processor in another language: it has a request and an output type, and there are none of it in this
 /// program.
 ///
-/// For [`Child::command`](crate::process::Child::command).
+/// For workers that are child processes (`process::Child::command`), and for those of a cluster (`nats::Remote`).
 pub struct Foreign<R, T> {
     never: Infallible,
     types: PhantomData<fn(&R) -> T>,
