@@ -2,6 +2,9 @@
 
 #![cfg(feature = "process")]
 
+#[cfg(feature = "nats")]
+#[path = "support/nats.rs"]
+mod nats;
 mod support;
 
 use std::io::{BufRead, BufReader};
@@ -170,4 +173,35 @@ fn workers_end_when_their_service_is_killed() {
             poll(&mut [PollFd::new(&process, PollFlags::IN)], None).unwrap();
         }
     }
+}
+
+/// The same jobs as those of the child processes, with the same outputs.
+#[test]
+#[cfg(all(feature = "nats", feature = "serde"))]
+fn the_example_asks_a_worker_in_python_through_a_server() {
+    support::limit_time();
+    let server = nats::Setup::new().limits(256 << 20, 4 << 30).start();
+    let program = "examples/any_language/cluster.py";
+    let python = nats::python(program, &server.url(), "any_language");
+    let _python = nats::Process::start(python);
+    let output = Command::new(support::example("any_language"))
+        .args(["--nats", &server.url()])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let (first, rest) = printed.split_once('\n').unwrap();
+    assert_eq!(first, format!("{}:", server.url()));
+    let source = include_str!("../examples/any_language.rs");
+    let block: String = source
+        .lines()
+        .skip_while(|line| *line != "//! python3:")
+        .skip(1)
+        .map_while(|line| {
+            line.strip_prefix("//! ")
+                .filter(|line| line.starts_with(' '))
+        })
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_eq!(rest, block);
 }

@@ -48,7 +48,7 @@ prints_what_it_says!(80 lines: resource, named_jobs);
 #[cfg(feature = "process")]
 prints_what_it_says!(60 lines: children);
 #[cfg(all(feature = "process", feature = "serde"))]
-prints_what_it_says!(80 lines: any_language);
+prints_what_it_says!(120 lines: any_language);
 
 #[cfg(feature = "async")]
 #[test]

@@ -54,10 +54,15 @@ def answer(request_id, request, limit):
         if len(line) > limit:
             raise ValueError(f"the output is longer than the {limit} bytes that the service reads")
     except Exception as error:
-        raised = traceback.extract_tb(error.__traceback__)[-1]
-        location = f"{os.path.basename(raised.filename)}:{raised.lineno}"
-        line = encode({"id": request_id, "error": {"message": str(error) or repr(error), "location": location}})
+        line = encode({"id": request_id, "error": report(error)})
     return line
+
+
+def report(error):
+    """What went wrong, and where: as messages have it."""
+    raised = traceback.extract_tb(error.__traceback__)[-1]
+    location = f"{os.path.basename(raised.filename)}:{raised.lineno}"
+    return {"message": str(error) or repr(error), "location": location}
 
 
 def encode(message):

@@ -13,6 +13,7 @@ mod children;
 mod crew;
 mod deaths;
 mod job;
+mod languages;
 mod limits;
 mod outages;
 mod partitions;
@@ -83,6 +84,20 @@ fn main() {
             a_panic_arrives_with_message_and_location
             what_cannot_be_read_is_said_to_whoever_waits
             a_full_queue_gives_requests_back;
+        languages:
+            a_worker_in_python_does_what_is_named_and_says_what_it_does_not_know
+            equal_requests_of_several_callers_are_processed_once_in_python
+            an_output_that_is_too_long_is_an_exception_that_says_so
+            what_is_aborted_before_python_begins_it_never_is
+            what_a_killed_worker_in_python_had_is_begun_by_another
+            what_ends_its_workers_in_python_is_set_aside_after_three_starts
+            starts_are_counted_across_languages
+            what_comes_to_a_worker_in_python_that_stops_is_given_back
+            a_worker_in_python_finishes_what_it_has_begun_when_it_is_told_to_end
+            a_slow_worker_in_python_keeps_its_lease
+            python_takes_out_what_is_done_and_what_is_no_request
+            a_worker_in_python_waits_for_its_queue_and_takes_no_other
+            a_worker_in_python_goes_on_when_its_server_is_back;
         servers:
             what_a_server_has_stored_outlives_a_stop_and_a_kill
             a_server_that_stands_still_answers_when_it_goes_on

@@ -261,7 +261,8 @@ fn refuse_a_result(program: PathBuf) {
     let request = requests.wait_for(|_| true);
     door.wait_for(at(1, 1), 1);
     // As by a worker who was cut off, and does not know what has been stored since.
-    let submission = header(request.headers.as_ref(), "Pw-Submission").unwrap();
+    let mut parts = request.payload.split(|byte| *byte == b'\n');
+    let submission = std::str::from_utf8(parts.next().unwrap()).unwrap();
     let late = serde_json::to_vec(&first(9, 1)).unwrap();
     let heads = [
         ("Pw-Status", "output"),

