@@ -234,12 +234,9 @@ pub(crate) fn what_is_aborted_before_python_begins_it_never_is() {
             .publish(subject("abort"), "somebody.1".into())
             .await
             .unwrap();
-        let mut headers = HeaderMap::new();
-        headers.insert("Pw-Submission", "somebody.1");
-        let payload = serde_json::to_vec(&at(&door, 3)).unwrap().into();
-        let stored = raw
-            .client
-            .publish_with_headers(subject("q.key"), headers, payload);
+        let request = serde_json::to_vec(&at(&door, 3)).unwrap();
+        let payload = [b"somebody.1\n", &request[..]].concat();
+        let stored = raw.client.publish(subject("q.key"), payload.into());
         stored.await.unwrap();
         raw.client.flush().await.unwrap();
         door.open();
