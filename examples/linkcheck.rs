@@ -23,9 +23,20 @@
 //! again: the report is the same.
 //!
 //! `cargo run --release --features process --example linkcheck -- --processes`
+//!
+//! With `--nats URL`, which takes the feature `nats`, pages are read by this program wherever it runs with `--serve` besides and
+//! the same folders: on as many machines as have them, at the same place. The report is the same. A page of more links than fit
+//! into a message of the server's (1 MiB, unless `max_payload` in its configuration says otherwise) cannot be read so.
+//!
+//! ```text
+//! cargo run --release --features nats --example linkcheck -- --nats nats://127.0.0.1:4222 --serve
+//! cargo run --release --features nats --example linkcheck -- --nats nats://127.0.0.1:4222
+//! ```
 
 #[path = "linkcheck/check.rs"]
 mod check;
+#[path = "linkcheck/cluster.rs"]
+mod cluster;
 #[path = "linkcheck/external.rs"]
 mod external;
 #[cfg(feature = "tokio")]
@@ -40,6 +51,7 @@ mod resolve;
 #[path = "linkcheck/scan.rs"]
 mod scan;
 
+use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -48,7 +60,7 @@ use std::time::Duration;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use check::{Job, Report, check};
+use check::{Job, Readers, Report, check};
 use external::Terms;
 
 /// Checks every link in folders of HTML pages.
@@ -65,6 +77,12 @@ struct Arguments {
     /// Read pages in child processes, one for each worker; needs the feature `process`
     #[arg(long)]
     processes: bool,
+    /// Have pages read by those who serve through these NATS servers; needs the feature `nats`
+    #[arg(long, value_name = "URL", conflicts_with = "processes")]
+    nats: Option<String>,
+    /// Check nothing, but read pages for whoever checks these folders, until Ctrl-C
+    #[arg(long, requires = "nats")]
+    serve: bool,
     /// Fetch links to other sites that begin with this; needs the feature `tokio`
     #[arg(long, value_name = "URL-PREFIX")]
     external: Option<String>,
@@ -87,14 +105,20 @@ fn main() -> ExitCode {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("linkcheck: {error}");
+            eprint!("linkcheck: {error}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                eprint!(": {error}");
+                cause = error.source();
+            }
+            eprintln!();
             ExitCode::from(2)
         }
     }
 }
 
 /// Checks all folders, and says how many links are broken.
-fn run(arguments: &Arguments) -> Result<usize, Box<dyn std::error::Error>> {
+fn run(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
     let folders = match &arguments.folders[..] {
         [] => vec![default_folder()],
         folders => folders.to_vec(),
@@ -102,20 +126,17 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn std::error::Error>> {
     if let Some(missing) = folders.iter().find(|folder| !folder.is_dir()) {
         return Err(format!("{} is no folder", missing.display()).into());
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs: Vec<Job> = folders
+        .into_iter()
+        .map(|root| job(arguments, root))
+        .collect();
+    if let (Some(servers), true) = (&arguments.nats, arguments.serve) {
+        let scopes = jobs.iter().map(Job::scope).collect();
+        cluster::serve(servers, scopes, workers(arguments))?;
+        return Ok(0);
+    }
     let mut broken = 0;
-    for root in folders {
-        let job = Job {
-            root,
-            has_fragments: !arguments.no_fragments,
-            workers: arguments.workers.unwrap_or(cores),
-            has_processes: arguments.processes,
-            external: arguments.external.clone().map(|prefix| Terms {
-                prefix,
-                per_host: arguments.per_host.into(),
-                timeout: Duration::from_secs_f64(arguments.timeout),
-            }),
-        };
+    for job in jobs {
         let bar = progress_bar();
         let report = check(&job, &bar)?;
         bar.finish_and_clear();
@@ -128,6 +149,29 @@ fn run(arguments: &Arguments) -> Result<usize, Box<dyn std::error::Error>> {
         };
     }
     Ok(broken)
+}
+
+fn job(arguments: &Arguments, root: PathBuf) -> Job {
+    Job {
+        root,
+        has_fragments: !arguments.no_fragments,
+        workers: workers(arguments),
+        readers: match &arguments.nats {
+            Some(servers) => Readers::Cluster(servers.clone()),
+            None if arguments.processes => Readers::Processes,
+            None => Readers::Threads,
+        },
+        external: arguments.external.clone().map(|prefix| Terms {
+            prefix,
+            per_host: arguments.per_host.into(),
+            timeout: Duration::from_secs_f64(arguments.timeout),
+        }),
+    }
+}
+
+fn workers(arguments: &Arguments) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    arguments.workers.unwrap_or_else(cores)
 }
 
 fn seconds(argument: &str) -> Result<f64, String> {

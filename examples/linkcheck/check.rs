@@ -16,6 +16,7 @@ use parallel_workers::{
     Processor, ProcessorService, ProcessorServiceBuilder, Promise, PromiseSet, Share,
 };
 
+use crate::cluster;
 use crate::external::{Fetching, Terms, Unreachable};
 use crate::page::{Html, Link, Page, PagePath, Reader, Scope, has_html_name};
 use crate::processes;
@@ -28,10 +29,18 @@ pub(crate) struct Job {
     pub(crate) root: PathBuf,
     pub(crate) has_fragments: bool,
     pub(crate) workers: usize,
-    /// Whether pages are read in child processes.
-    pub(crate) has_processes: bool,
+    pub(crate) readers: Readers,
     /// Which links to other sites are fetched, and how.
     pub(crate) external: Option<Terms>,
+}
+
+/// Where pages are read.
+#[derive(Clone, Debug)]
+pub(crate) enum Readers {
+    Threads,
+    Processes,
+    /// On whatever machines serve through these servers.
+    Cluster(String),
 }
 
 /// What was found.
@@ -99,17 +108,31 @@ struct Check<'a, P: Processor> {
 /// Checks a folder.
 pub(crate) fn check(job: &Job, bar: &ProgressBar) -> Result<Report, Box<dyn std::error::Error>> {
     let begin = Instant::now();
-    let scope = Scope {
-        root: job.root.clone(),
-        has_fragments: job.has_fragments,
-        prefix: job.external.as_ref().map(|terms| terms.prefix.clone()),
-    };
-    if job.has_processes {
-        let service = processes::start(builder(job), scope)?;
-        check_with(&service, job, bar, begin)
-    } else {
-        let service = builder(job).start(move || Reader::new(scope.clone()))?;
-        check_with(&service, job, bar, begin)
+    let scope = job.scope();
+    match &job.readers {
+        Readers::Threads => {
+            let service = builder(job).start(move || Reader::new(scope.clone()))?;
+            check_with(&service, job, bar, begin)
+        }
+        Readers::Processes => {
+            let service = processes::start(builder(job), scope)?;
+            check_with(&service, job, bar, begin)
+        }
+        Readers::Cluster(servers) => {
+            let service = cluster::start(builder(job), servers, &scope)?;
+            check_with(&service, job, bar, begin)
+        }
+    }
+}
+
+impl Job {
+    /// What whoever reads its pages has to know.
+    pub(crate) fn scope(&self) -> Scope {
+        Scope {
+            root: self.root.clone(),
+            has_fragments: self.has_fragments,
+            prefix: self.external.as_ref().map(|terms| terms.prefix.clone()),
+        }
     }
 }
 

@@ -35,6 +35,10 @@ impl Process {
         command
     }
 
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     pub fn signal(&self, name: &str) {
         let id = self.0.id().to_string();
         // Every shell has it; the program of this name is not everywhere.
