@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use async_nats::HeaderMap;
 use futures::StreamExt;
 use parallel_workers::nats::{self, Connection, Foreign, Queue, Remote, Serving};
 use parallel_workers::{
