@@ -171,7 +171,7 @@ impl Connection {
             Ok(Err(source)) if source.kind() != ConnectErrorKind::TimedOut => {
                 Err(NatsError::Connect {
                     servers: self.shown(),
-                    source,
+                    source: source.into(),
                 })
             }
             _ => Err(NatsError::Silent {

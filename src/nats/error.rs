@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use async_nats::ConnectError;
 use thiserror::Error;
 
-use crate::error::StartError;
+use crate::error::{FactoryError, StartError};
 
 /// Why there is no connection to a queue. Nothing is left behind but streams that were created.
 #[derive(Debug, Error)]
@@ -51,7 +50,7 @@ pub enum NatsError {
         /// Where to.
         servers: String,
         /// What the client said.
-        source: ConnectError,
+        source: FactoryError,
     },
     /// The server has JetStream switched off, or the account may not use it.
     #[error(
