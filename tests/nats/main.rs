@@ -19,6 +19,8 @@ mod outages;
 mod partitions;
 mod poison;
 mod raw;
+mod everything;
+mod permissions;
 mod role;
 mod roles;
 mod servers;
@@ -121,6 +123,7 @@ fn main() {
             a_queue_that_is_kept_otherwise_is_told_what_differs
             more_than_the_server_may_store_is_refused
             who_may_not_do_what_is_needed_is_told_what_that_is
+            who_could_hear_nothing_is_told_so
             what_is_no_name_is_named
             a_queue_that_is_not_there_has_no_status;
         partitions:
@@ -132,6 +135,12 @@ fn main() {
             a_result_that_is_not_stored_is_nobodys
             requests_that_went_to_a_worker_that_is_cut_off_go_to_another
             a_worker_that_had_to_connect_anew_goes_on_with_what_it_has;
+        permissions:
+            what_the_page_allows_is_enough_and_none_of_it_too_much
+            callers_and_workers_can_do_no_more
+            everybody_may_have_an_inbox_of_his_own
+            credentials_from_files_are_as_good
+            all_of_it_goes_by_tls_with_certificates_on_both_sides;
         storm:
             a_storm_is_weathered_though_the_streams_leader_is_killed;
     };

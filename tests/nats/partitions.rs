@@ -268,7 +268,8 @@ fn refuse_a_result(program: PathBuf) {
         ("Pw-Status", "output"),
         ("Nats-Expected-Last-Subject-Sequence", "7"),
     ];
-    let answer = requests.publish(&format!("pw.it.r.{submission}"), &heads, late);
+    let answer = requests.ask(&format!("pw.it.r.{submission}"), &heads, late);
+    let answer = String::from_utf8_lossy(&answer.payload);
     assert!(answer.contains("wrong last sequence"), "{answer}");
     // Whatever the caller has heard is behind him when he hears of another request.
     let _other = worker(&to, &queue, 2, &door);

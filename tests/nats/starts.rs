@@ -256,7 +256,6 @@ pub(crate) fn who_may_not_do_what_is_needed_is_told_what_that_is() {
             user("mute", &["nothing"], &[">"]),
             user("deaf", &[">"], &["nothing"]),
             user("reader", &["$JS.API.STREAM.INFO.>"], &[">"]),
-            user("asker", &[">"], &["_INBOX.>"]),
         ])
         .start();
     for (name, what, said_of_it) in [
@@ -277,8 +276,18 @@ pub(crate) fn who_may_not_do_what_is_needed_is_told_what_that_is() {
             ],
         );
     }
-    // Who could never be told anything of his requests, or of those that are to be aborted.
-    let connection = patient(server.url()).user("asker", "right");
+}
+
+pub(crate) fn who_could_hear_nothing_is_told_so() {
+    let user = User {
+        name: "me",
+        password: "right",
+        publish: &[">"],
+        subscribe: &["_INBOX.>"],
+    };
+    let server = Setup::new().users(&[user]).start();
+    let connection = patient(server.url()).user("me", "right");
+    // Neither of results, nor of what is to be aborted.
     let (caller, worker) = attempts(&connection, &queue());
     for (error, subject) in [(caller, "pw.it.t."), (worker, "pw.it.abort")] {
         assert!(matches!(error, NatsError::Refused { .. }), "{error:?}");

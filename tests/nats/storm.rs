@@ -219,6 +219,19 @@ fn rage(cluster: &mut Cluster, callers: &mut [Role], requests: u64) -> Tally {
     })
 }
 
+/// Waits until nothing is queued, and nothing in anybody's hands.
+fn wait_until_empty(cluster: &Cluster) {
+    wait_until("an empty queue", || {
+        let status = nats::status(&Connection::to(cluster.url()), &queue());
+        let status = status.map_err(|error| error.to_string())?;
+        if status.requests == 0 {
+            Ok(())
+        } else {
+            Err(status.to_string())
+        }
+    });
+}
+
 pub(crate) fn a_storm_is_weathered_though_the_streams_leader_is_killed() {
     let requests = std::env::var("STORM").map_or(REQUESTS, |number| number.parse().unwrap());
     // Every caller has so many threads.
@@ -229,15 +242,7 @@ pub(crate) fn a_storm_is_weathered_though_the_streams_leader_is_killed() {
     let begun = Instant::now();
     let tally = rage(&mut cluster, &mut callers, requests);
     let took = begun.elapsed();
-    wait_until("an empty queue", || {
-        let status = nats::status(&Connection::to(cluster.url()), &queue());
-        let status = status.map_err(|error| error.to_string())?;
-        if status.requests == 0 {
-            Ok(())
-        } else {
-            Err(status.to_string())
-        }
-    });
+    wait_until_empty(&cluster);
     let runs = workers.iter_mut().map(|worker| {
         worker.close();
         worker.hear().parse::<u64>().unwrap()

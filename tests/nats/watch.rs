@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use async_nats::jetstream;
-use async_nats::{Client, HeaderMap, Message, Subscriber};
+use async_nats::{Client, ConnectOptions, HeaderMap, Message, Subscriber};
+use bytes::Bytes;
 use futures::StreamExt as _;
 use tokio::runtime::Runtime;
 
@@ -18,14 +19,20 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Watches what is published on some subjects from now on.
-    pub(crate) fn start(url: &str, subjects: &'static str) -> Self {
+    pub(crate) fn start(url: &str, subjects: &str) -> Self {
+        let watch = Self::start_as(ConnectOptions::new(), url, subjects);
+        watch.catch_up();
+        watch
+    }
+
+    /// The same as somebody, and soon.
+    pub(crate) fn start_as(options: ConnectOptions, url: &str, subjects: &str) -> Self {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let runtime = builder.enable_all().build().unwrap();
         let (client, subscriber) = runtime.block_on(async {
-            let client = async_nats::connect(url).await.unwrap();
-            let subscriber = client.subscribe(subjects).await.unwrap();
-            // The server answers in turn, and old ones otherwise than the client expects.
-            client.request("$JS.API.INFO", "".into()).await.unwrap();
+            let client = options.connect(url).await.unwrap();
+            let subscriber = client.subscribe(subjects.to_owned()).await.unwrap();
+            client.flush().await.unwrap();
             (client, subscriber)
         });
         Self {
@@ -33,6 +40,11 @@ impl Watch {
             client,
             subscriber,
         }
+    }
+
+    /// Waits until the server has heard everything so far: it answers in turn.
+    pub(crate) fn catch_up(&self) {
+        self.ask("$JS.API.INFO", &[], "");
     }
 
     /// Waits for a message of which this is true.
@@ -55,23 +67,31 @@ impl Watch {
         })
     }
 
-    /// Publishes something, and gives what the server answers.
-    pub(crate) fn publish(
+    /// Publishes something that is answered on a subject which is watched.
+    pub(crate) fn tell(&self, subject: &str, reply: String, payload: &'static str) {
+        let subject = subject.to_owned();
+        let told = self
+            .client
+            .publish_with_reply(subject, reply, payload.into());
+        self.runtime.block_on(told).unwrap();
+    }
+
+    /// Publishes something, and gives what is answered.
+    pub(crate) fn ask(
         &self,
         subject: &str,
         heads: &[(&str, &str)],
-        payload: Vec<u8>,
-    ) -> String {
+        payload: impl Into<Bytes>,
+    ) -> Message {
         let mut headers = HeaderMap::new();
         for (name, value) in heads {
             headers.insert(*name, *value);
         }
-        let (client, subject) = (&self.client, subject.to_owned());
-        let answer = self.runtime.block_on(async {
-            let asked = client.request_with_headers(subject, headers, payload.into());
+        let (subject, payload) = (subject.to_owned(), payload.into());
+        self.runtime.block_on(async {
+            let asked = self.client.request_with_headers(subject, headers, payload);
             asked.await.unwrap()
-        });
-        String::from_utf8_lossy(&answer.payload).into_owned()
+        })
     }
 
     /// The last message on a subject that a stream has.
