@@ -69,5 +69,8 @@ fn main() {
     let tests = tests.chain(children::tests());
     #[cfg(feature = "nats")]
     let tests = tests.chain(remote::tests());
-    libtest_mimic::run(&Arguments::from_args(), tests.collect()).exit();
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), tests.collect());
+    #[cfg(feature = "nats")]
+    remote::close();
+    conclusion.exit();
 }

@@ -1,8 +1,8 @@
 //! A cluster: requests go through a NATS server to workers that might be anywhere, and are in this process.
 
 use std::any::Any;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock};
 
 use libtest_mimic::Trial;
 use parallel_workers::nats::{self, Connection, Queue, Remote, ServeOptions};
@@ -17,15 +17,25 @@ use crate::work::Worker;
 const PLACES: usize = 24;
 
 /// The server of all tests, each of which has a queue of its own.
+static SERVER: Mutex<Option<Server>> = Mutex::new(None);
+/// Workers, which work until the end.
+static SERVING: Mutex<Vec<Box<dyn Any + Send>>> = Mutex::new(Vec::new());
+
 fn server() -> Connection {
-    static SERVER: OnceLock<Server> = OnceLock::new();
-    Connection::to(SERVER.get_or_init(|| Setup::new().start()).url())
+    let mut server = SERVER.lock().unwrap();
+    let server = server.get_or_insert_with(|| Setup::new().start());
+    Connection::to(server.url())
 }
 
-/// A queue, and workers for it that work until the end.
+/// At the end of all tests. What is static is never dropped, and the server has a folder.
+pub(crate) fn close() {
+    SERVING.lock().unwrap().clear();
+    *SERVER.lock().unwrap() = None;
+}
+
+/// A queue, and workers for it.
 fn queue() -> Queue {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    static SERVING: Mutex<Vec<Box<dyn Any + Send>>> = Mutex::new(Vec::new());
     let name = format!("queue-{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let queue = Queue::named(name).storage(4 << 20);
     let options = ServeOptions::of(queue.clone()).workers(PLACES);

@@ -9,7 +9,7 @@ use parallel_workers::{Abort, Failure};
 use crate::crew::{self, Caller, Run, at, worker};
 use crate::door::Door;
 use crate::nats::wait_until;
-use crate::watch::{Watch, header};
+use crate::watch::Watch;
 
 /// How the creator, the caller, the worker and the watcher come to a server.
 pub(crate) struct Site<'a> {
@@ -70,8 +70,11 @@ fn take(site: &Site<'_>, worker: &mut Watch) -> String {
     let reply = format!("{}.lost.1", site.inbox);
     worker.tell(next, reply, r#"{"batch":1,"expires":60000000000}"#);
     let taken = worker.wait_for(|message| message.reply.is_some());
-    let submission = header(taken.headers.as_ref(), "Pw-Submission");
-    submission.unwrap().to_owned()
+    let (submission, _) = str::from_utf8(&taken.payload)
+        .unwrap()
+        .split_once('\n')
+        .unwrap();
+    submission.to_owned()
 }
 
 /// One request is begun by another worker, and one that was begun too often is set aside.
@@ -82,11 +85,7 @@ fn lose_a_worker(site: &Site<'_>, queue: &Queue, caller: &Caller, door: &Door) {
     take(site, &mut lost);
     let dead = caller.queue_request(3);
     let submission = take(site, &mut lost);
-    let heads = [
-        ("Pw-Status", "started"),
-        ("Pw-Starts", "2"),
-        ("Pw-Delivery", "1"),
-    ];
+    let heads = [("Pw-Status", "started"), ("Pw-Starts", "2")];
     lost.ask(&format!("pw.thumbnails.r.{submission}"), &heads, "");
     // As if there were something to sweep, which only some servers have after a crash.
     let purge = "$JS.API.STREAM.PURGE.pw_thumbnails_REQUESTS";
