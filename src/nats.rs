@@ -39,6 +39,7 @@ mod pull;
 mod queue;
 mod recent;
 mod remote;
+mod seen;
 mod serving;
 mod slots;
 mod status;

@@ -14,6 +14,7 @@ use crate::nats::flight::{Stage, Task};
 use crate::nats::join::join;
 use crate::nats::look::{Found, look};
 use crate::nats::message::{Answer, Status};
+use crate::nats::seen;
 use crate::nats::withdraw::{Withdrawn, withdraw};
 use crate::panic::{Panic, catch};
 use crate::processor::Processor;
@@ -73,7 +74,12 @@ where
         flight.look_later(now());
         match learned {
             Learned::Looked(found) => self.found(number, found),
-            Learned::Joined(Some(answer)) => self.settle(number, answer),
+            Learned::Joined(Some(answer)) => {
+                if let Stage::Joined { submission } = &flight.stage {
+                    seen::join(submission);
+                }
+                self.settle(number, answer);
+            }
             Learned::Joined(None) => self.submit(number),
             Learned::Withdrawn(Withdrawn::Removed) => {
                 // Who waits for it, too, is not to wait in vain.
@@ -122,7 +128,8 @@ where
         };
         let (subject, payload) = (flight.subject.clone(), flight.payload.clone());
         let link = self.line.link.clone();
-        let joining = join(link, submission.clone(), subject, payload, false);
+        let is_unseen = !seen::knows(&submission);
+        let joining = join(link, submission.clone(), subject, payload, is_unseen);
         let task = async move { (number, Learned::Joined(joining.await)) };
         flight.task = Some(Task(self.tasks.spawn(task)));
         flight.stage = Stage::Joined { submission };

@@ -11,6 +11,7 @@ use crate::nats::line::Line;
 use crate::nats::look::{Found, look};
 use crate::nats::message::{Answer, Status};
 use crate::nats::pace::Pace;
+use crate::nats::seen;
 use crate::nats::submission;
 use crate::panic::Panic;
 
@@ -32,8 +33,11 @@ pub(crate) async fn exchange<R: Serialize, T: DeserializeOwned>(
         line.outbox
             .push(subject.clone(), Some(reply), None, message);
         line.outbox.flush(line.link.patience).await;
-        let (waited, is_own) = match look(&line.link, &name, &subject, &payload).await {
-            Found::Other { submission } => (submission, false),
+        let (waited, takes) = match look(&line.link, &name, &subject, &payload).await {
+            Found::Other { submission } => {
+                let is_unseen = !seen::knows(&submission);
+                (submission, is_unseen)
+            }
             Found::Collides => {
                 subject = beside(&subject).into();
                 continue;
@@ -41,7 +45,7 @@ pub(crate) async fn exchange<R: Serialize, T: DeserializeOwned>(
             _ => (name, true),
         };
         let link = line.link.clone();
-        if let Some(answer) = join(link, waited, subject.clone(), payload.clone(), is_own).await {
+        if let Some(answer) = join(link, waited, subject.clone(), payload.clone(), takes).await {
             line.answered += 1;
             return output(line, &answer);
         }

@@ -24,7 +24,7 @@ const SELDOM: Duration = Duration::from_millis(500);
 /// It subscribes, and looks then: what is published before the look is stored, and what is published after it is heard. As
 /// what is heard may be lost, it looks again from time to time.
 ///
-/// `has_waited`: whoever asks has waited for it before, as its owner has.
+/// `has_waited`: nobody here can have seen its result, so that this is it, even if it is there already.
 pub(crate) async fn join(
     link: Link,
     submission: String,

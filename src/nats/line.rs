@@ -9,6 +9,7 @@ use crate::nats::connection::Connection;
 use crate::nats::error::NatsError;
 use crate::nats::link::{Events, Link, Outbox};
 use crate::nats::queue::Queue;
+use crate::nats::seen;
 use crate::nats::slots::Slots;
 use crate::panic::Panic;
 use crate::sync::thread;
@@ -45,6 +46,7 @@ impl Line {
         let inbox = link.client.new_inbox();
         // The last part of an inbox is unique.
         let owner = inbox.rsplit('.').next().unwrap_or_default().to_owned();
+        seen::own(&owner);
         let results = link.names.told(&format!("{owner}.*"));
         let joins = link.names.joins(&owner);
         let acknowledgements = link.subscribe(format!("{inbox}.*")).await?;

@@ -80,6 +80,7 @@ fn main() {
         sharing:
             equal_requests_of_several_callers_are_processed_once
             requests_with_one_key_that_are_not_equal_are_not_mixed_up
+            a_result_is_for_whoever_has_not_seen_it
             a_storm_of_equal_requests_gives_everybody_the_right_output;
         limits:
             what_the_server_does_not_take_fails_alone_and_says_why

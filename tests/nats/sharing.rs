@@ -57,6 +57,33 @@ pub(crate) fn requests_with_one_key_that_are_not_equal_are_not_mixed_up() {
     assert_eq!(results.next().as_bytes(), crate::raw::output(&number(2)));
 }
 
+/// Between a result and its acknowledgement: who has not seen it gets it, who has gets a new run.
+pub(crate) fn a_result_is_for_whoever_has_not_seen_it() {
+    let server = Setup::new().start();
+    let place = Place::new(server.url(), "seen").patient();
+    let (owner, raw, door) = (place.caller(), Raw::connect(&place), Door::new());
+    let first = owner.queue_request(at(door.port, 1));
+    let message = raw.block_on(async {
+        let message = raw.pull().await;
+        assert!(
+            raw.publish_result(&message, crate::raw::output(&number(7)))
+                .await
+        );
+        message
+    });
+    assert_eq!(first.wait(), Ok(&number(7)));
+    let mut other = place.caller_process(&at(door.port, 1));
+    other.wait();
+    assert_eq!(door.times(1), 0, "it has the output that is stored");
+    let again = owner.queue_request(at(door.port, 1));
+    assert!(again != first);
+    let _serving = place.serve(1);
+    raw.block_on(async { message.ack().await.unwrap() });
+    door.wait_for(1, 1);
+    door.open();
+    assert_eq!(again.wait(), Ok(&number(1)));
+}
+
 /// Requests come through one caller's window, shared in the process, and across processes; every output is right.
 pub(crate) fn a_storm_of_equal_requests_gives_everybody_the_right_output() {
     let server = Setup::new().start();
