@@ -1,5 +1,8 @@
 //! The small examples print what their head comments say.
 
+#[cfg(feature = "nats")]
+#[path = "support/nats.rs"]
+mod nats;
 mod support;
 #[path = "support/web.rs"]
 mod web;
@@ -185,4 +188,54 @@ fn observed_logs_a_line_for_each_run_and_serves_a_page() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+#[cfg(feature = "nats")]
+fn cluster_counts_on_while_a_worker_is_interrupted_and_ends_in_good_order() {
+    use nats::{Process, Setup, wait_until};
+
+    support::limit_time();
+    let server = Setup::new().limits(256 << 20, 4 << 30).start();
+    let (url, said) = (server.url(), server.folder().join("workers"));
+    let serve = || {
+        let mut command = Process::command(&[support::example("cluster").as_os_str()]);
+        command.args(["--servers", &url, "serve", "--workers=1", "--millis=1"]);
+        let file = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&said);
+        command.stdout(file.unwrap());
+        Process::start(command)
+    };
+    let status = || run("cluster", &["--servers", &url, "status"]);
+    let mut workers = [serve(), serve()];
+    wait_until("two workers", || {
+        let said = std::fs::read_to_string(&said).unwrap_or_default();
+        let ready = said.matches("serving; Ctrl-C ends it\n").count();
+        if ready == 2 { Ok(()) } else { Err(said) }
+    });
+    let counting = std::thread::spawn({
+        let url = url.clone();
+        move || run("cluster", &["--servers", &url, "queue", "1000"])
+    });
+    wait_until("requests with workers", || match status() {
+        idle if idle.contains(", 0 of them with workers;") => Err(idle),
+        _ => Ok(()),
+    });
+    workers[0].signal("INT");
+    assert!(workers[0].wait().success());
+    let counted = counting.join().unwrap();
+    assert!(counted.starts_with("1000 numbers take 59542 steps to 1; "));
+    wait_until("nothing to be left", || {
+        let now = status();
+        let is_done = now.starts_with("0 requests, 0 of them with workers; ")
+            && now.ends_with("; 1000 outputs kept; 0 requests set aside\n");
+        if is_done { Ok(()) } else { Err(now) }
+    });
+    workers[1].signal("INT");
+    assert!(workers[1].wait().success());
+    let said = std::fs::read_to_string(&said).unwrap();
+    let ended = "service \"steps\", stopped: 0 queued, 0 running, ";
+    assert_eq!(said.matches(ended).count(), 2, "{said}");
 }
