@@ -1,9 +1,10 @@
 //! Callers and workers who may be anywhere: requests knock at a door of the test's, and the output says who ran them.
 
 use std::ops::Deref;
+use std::time::Duration;
 
 use parallel_workers::nats::{self, Connection, Queue, Remote, ServeOptions, Serving};
-use parallel_workers::{Context, Processor, ProcessorService};
+use parallel_workers::{Context, Failure, Processor, ProcessorService, Promise};
 use serde::{Deserialize, Serialize};
 
 use crate::door::{Door, knock};
@@ -43,6 +44,22 @@ impl Processor for Hand {
 /// What a worker says at the door for a request.
 pub(crate) fn at(who: u64, number: u64) -> u64 {
     who * 1_000_000 + number
+}
+
+/// What has not settled by then is stuck.
+const STUCK: Duration = Duration::from_secs(60);
+
+/// How a request ended, which has to end.
+#[track_caller]
+pub(crate) fn outcome(promise: &Promise<u64, Run>) -> Result<Run, Failure> {
+    let settled = promise.wait_timeout(STUCK);
+    settled.expect("it is stuck").cloned()
+}
+
+/// Its output, which it has to have.
+#[track_caller]
+pub(crate) fn output(promise: &Promise<u64, Run>) -> Run {
+    outcome(promise).unwrap()
 }
 
 pub(crate) type Caller = ProcessorService<Remote<Hand>>;

@@ -6,7 +6,7 @@ use async_nats::ConnectOptions;
 use parallel_workers::nats::{self, Connection, Queue};
 use parallel_workers::{Abort, Failure};
 
-use crate::crew::{self, Caller, Run, at, worker};
+use crate::crew::{self, Caller, Run, at, outcome, output, worker};
 use crate::door::Door;
 use crate::nats::wait_until;
 use crate::watch::Watch;
@@ -60,7 +60,7 @@ fn abort_what_is_queued(site: &Site<'_>, queue: &Queue, caller: &Caller) {
     let queued = caller.queue_request(1);
     site.wait_for_requests(queue, 1);
     let _ = queued.abort();
-    assert_eq!(queued.wait().unwrap_err(), Failure::Aborted);
+    assert_eq!(outcome(&queued).unwrap_err(), Failure::Aborted);
     site.wait_for_requests(queue, 0);
 }
 
@@ -94,8 +94,8 @@ fn lose_a_worker(site: &Site<'_>, queue: &Queue, caller: &Caller, door: &Door) {
     let machine = worker(&(site.connect)("worker"), queue, 1, door);
     door.wait_for(at(1, 2), 1);
     door.let_in(at(1, 2));
-    assert_eq!(begun.wait().unwrap().who, 1);
-    let failure = dead.wait().unwrap_err();
+    assert_eq!(output(&begun).who, 1);
+    let failure = outcome(&dead).unwrap_err();
     assert!(matches!(failure, Failure::Poisoned { .. }), "{failure:?}");
     machine.stop();
 }
@@ -114,14 +114,14 @@ fn join_and_abort(site: &Site<'_>, queue: &Queue, callers: &[Caller; 2], door: &
     };
     let shared = share(4);
     door.let_in(at(1, 4));
-    let runs: [Run; 2] = shared.map(|promise| promise.wait().unwrap().clone());
+    let runs: [Run; 2] = shared.map(|promise| output(&promise));
     assert_eq!(runs[0], runs[1]);
     let [own, joined] = share(5);
     assert_eq!(joined.abort(), Abort::Running);
-    assert_eq!(joined.wait().unwrap_err(), Failure::Aborted);
+    assert_eq!(outcome(&joined).unwrap_err(), Failure::Aborted);
     assert_eq!(own.abort(), Abort::Running);
     aborts.wait_for(|_| true);
     door.let_in(at(1, 5));
-    assert_eq!(own.wait().unwrap().who, 1);
+    assert_eq!(output(&own).who, 1);
     machine.stop();
 }

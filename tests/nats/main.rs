@@ -135,7 +135,8 @@ fn main() {
             a_worker_that_was_cut_off_may_be_the_first_yet
             a_result_that_is_not_stored_is_nobodys
             requests_that_went_to_a_worker_that_is_cut_off_go_to_another
-            a_worker_that_had_to_connect_anew_goes_on_with_what_it_has;
+            a_worker_that_had_to_connect_anew_goes_on_with_what_it_has
+            what_a_worker_is_given_twice_it_runs_once;
         permissions:
             what_the_page_allows_is_enough_and_none_of_it_too_much
             callers_and_workers_can_do_no_more

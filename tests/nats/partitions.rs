@@ -4,16 +4,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use async_nats::Message;
-use parallel_workers::Promise;
 use parallel_workers::nats::{self, Connection, Queue};
 
-use crate::crew::{Run, at, caller, worker};
+use crate::crew::{Run, at, caller, output, worker};
 use crate::door::Door;
 use crate::nats::{Partition, Setup, newest_server, old_server, wait_until};
 use crate::watch::{Watch, header};
-
-/// What has not settled by then is stuck.
-const STUCK: Duration = Duration::from_secs(60);
 
 /// A server beyond a line, and the two ways to it.
 struct Place {
@@ -75,13 +71,6 @@ impl Place {
 
 fn is_output(message: &Message) -> bool {
     header(message.headers.as_ref(), "Pw-Status") == Some("output")
-}
-
-/// The output of a request that has to settle.
-#[track_caller]
-fn output(promise: &Promise<u64, Run>) -> Run {
-    let settled = promise.wait_timeout(STUCK);
-    settled.expect("it is stuck").unwrap().clone()
 }
 
 /// What a worker gives for the first request that it runs.
@@ -335,4 +324,27 @@ pub(crate) fn a_worker_that_had_to_connect_anew_goes_on_with_what_it_has() {
     place.wait_until_done();
     worker.stop();
     assert_eq!(place.door.times(at(1, 1)) + place.door.times(at(1, 2)), 2);
+}
+
+pub(crate) fn what_a_worker_is_given_twice_it_runs_once() {
+    let server = Setup::new().start();
+    let (to, door) = (Connection::to(server.url()), Door::new());
+    let lease = Duration::from_secs(1);
+    let queue = Queue::named("it").storage(1 << 20).lease(lease);
+    let mut signs = Watch::start(&server.url(), "$JS.ACK.pw_it_REQUESTS.workers.>");
+    let worker = worker(&to, &queue, 1, &door);
+    let caller = caller(&to, &queue);
+    let promise = caller.queue_request(1);
+    let sign = signs.wait_for(|message| *message.payload == *b"+WPI");
+    // As if its lease were over.
+    signs.tell(&sign.subject, "nobody".to_owned(), "-NAK");
+    // It says of the new delivery, too, that it has it.
+    let second = "$JS.ACK.pw_it_REQUESTS.workers.2.";
+    signs.wait_for(|message| message.subject.starts_with(second));
+    door.open();
+    assert_eq!(output(&promise), first(1, 1));
+    let receipt = signs.wait_for(|message| *message.payload == *b"+ACK");
+    assert!(receipt.subject.starts_with(second), "{}", receipt.subject);
+    worker.stop();
+    assert_eq!(door.times(at(1, 1)), 1);
 }
