@@ -107,6 +107,12 @@ where
         }
         held.after = after;
         if let Stage::Storing(storing) = &mut held.stage {
+            let is_behind = answer.is_some_and(|answer| answer.starts > held.start);
+            if is_behind && storing.then != Then::Acknowledge {
+                // Another worker has it, and has begun it since: what is known of its starts here is old.
+                self.forget(number);
+                return;
+            }
             storing.due = now();
             return self.store(number);
         }

@@ -12,7 +12,7 @@ use crate::nats::driver::{Driver, Learned};
 use crate::nats::exchange::read_output;
 use crate::nats::flight::{Stage, Task};
 use crate::nats::join::join;
-use crate::nats::look::{Found, look};
+use crate::nats::look::{Found, look, look_for_answer};
 use crate::nats::message::{Answer, Status};
 use crate::nats::seen;
 use crate::nats::withdraw::{Withdrawn, withdraw};
@@ -49,8 +49,9 @@ where
         if self.is_unwanted(number) {
             return self.end_with(number, Job::abort);
         }
-        if let Some(flight) = self.flights.remove(&number) {
-            // Under another number: on this one's subject there is a result.
+        if let Some(mut flight) = self.flights.remove(&number) {
+            // Under another number, which nobody has joined: on this one's subject there is a result.
+            flight.joiners = 0;
             let number = self.line.next;
             self.line.next += 1;
             self.flights.insert(number, flight);
@@ -61,6 +62,7 @@ where
     fn end_with(&mut self, number: u64, end: impl FnOnce(Job<P::Request, P::Output>)) {
         if let Some(flight) = self.flights.remove(&number) {
             self.line.answered += 1;
+            self.line.ended.insert(number);
             end(flight.job);
         }
     }
@@ -122,13 +124,17 @@ where
 
     /// Waits for somebody else's submission, and tells him.
     fn join(&mut self, number: u64, submission: String) {
+        let is_unseen = !seen::knows(&submission);
         self.tell_owner(&submission, "+");
+        self.wait_for(number, submission, is_unseen);
+    }
+
+    fn wait_for(&mut self, number: u64, submission: String, is_unseen: bool) {
+        let link = self.line.link.clone();
         let Some(flight) = self.flights.get_mut(&number) else {
             return;
         };
         let (subject, payload) = (flight.subject.clone(), flight.payload.clone());
-        let link = self.line.link.clone();
-        let is_unseen = !seen::knows(&submission);
         let joining = join(link, submission.clone(), subject, payload, is_unseen);
         let task = async move { (number, Learned::Joined(joining.await)) };
         flight.task = Some(Task(self.tasks.spawn(task)));
@@ -178,6 +184,21 @@ where
         flight.task = Some(Task(self.tasks.spawn(task)));
     }
 
+    /// A result was heard, and what is stored may be another one's: the server delivers what it refuses to store, too.
+    pub(crate) fn look_for_answer(&mut self, number: u64) {
+        let name = self.line.name(number);
+        let link = self.line.link.clone();
+        let Some(flight) = self.flights.get_mut(&number) else {
+            return;
+        };
+        let (subject, payload) = (flight.subject.clone(), flight.payload.clone());
+        let task = async move {
+            let found = look_for_answer(&link, &name, &subject, &payload).await;
+            (number, Learned::Looked(found))
+        };
+        flight.task = Some(Task(self.tasks.spawn(task)));
+    }
+
     /// It is time to look after a request.
     pub(crate) fn look_when_due(&mut self, number: u64) {
         match self.flights.get(&number).map(|flight| &flight.stage) {
@@ -191,8 +212,17 @@ where
     /// After the connection was broken: what was on its way may be lost. Not all at a time.
     pub(crate) fn look_at_all(&mut self) {
         let time = now();
-        for flight in self.flights.values_mut() {
+        let mut joined = Vec::new();
+        for (number, flight) in &mut self.flights {
+            flight.is_doubtful = true;
             flight.look_soon(time);
+            if let Stage::Joined { submission } = &flight.stage {
+                joined.push((*number, submission.clone()));
+            }
+        }
+        // They look for themselves: at once, now.
+        for (number, submission) in joined {
+            self.wait_for(number, submission, true);
         }
     }
 

@@ -241,7 +241,14 @@ where
             return;
         };
         let answer = Answer::read(message.headers.as_ref(), message.payload);
-        if answer.is_final() {
+        let Some(flight) = self.flights.get_mut(&number) else {
+            return;
+        };
+        if !answer.is_final() {
+            flight.is_doubtful = true;
+        } else if flight.is_doubtful {
+            self.look_for_answer(number);
+        } else {
             self.settle(number, answer);
         }
     }
@@ -250,6 +257,7 @@ where
     pub(crate) fn end(&mut self, number: u64, processed: Result<P::Output, Panic>) {
         if let Some(flight) = self.flights.remove(&number) {
             self.line.answered += 1;
+            self.line.ended.insert(number);
             // There is room for one more, unless somebody else takes it.
             self.closed = None;
             self.jobs.end(flight.job, processed);

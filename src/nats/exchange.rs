@@ -47,6 +47,7 @@ pub(crate) async fn exchange<R: Serialize, T: DeserializeOwned>(
         let link = line.link.clone();
         if let Some(answer) = join(link, waited, subject.clone(), payload.clone(), takes).await {
             line.answered += 1;
+            line.ended.insert(number);
             return output(line, &answer);
         }
         // Somebody else gave it up, or it was never stored.

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use async_nats::{Event, Message, Subscriber};
+use async_nats::{Event, Message, Subject, Subscriber};
 use bytes::Bytes;
 use futures_core::Stream;
 use serde::Serialize;
@@ -328,17 +328,22 @@ where
         }
     }
 
-    /// It is held no more.
+    /// It is held no more, and the server is told so.
     pub(crate) fn let_go(&mut self, number: u64, word: &'static [u8]) {
-        let Some(held) = self.held.remove(&number) else {
-            return;
-        };
+        if let Some(receipt) = self.forget(number) {
+            self.outbox
+                .push(receipt, None, None, Bytes::from_static(word));
+        }
+    }
+
+    /// It is held no more. Gives where that could be told.
+    pub(crate) fn forget(&mut self, number: u64) -> Option<Subject> {
+        let held = self.held.remove(&number)?;
         if let Stage::Fed(_) = held.stage {
             self.fed -= 1;
         }
         self.names.remove(&held.submission);
-        self.outbox
-            .push(held.receipt, None, None, Bytes::from_static(word));
+        Some(held.receipt)
     }
 }
 

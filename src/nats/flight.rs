@@ -30,6 +30,8 @@ where
     pub(crate) joiners: u32,
     /// Whether it is told when nobody wants it any more.
     pub(crate) listens: bool,
+    /// Whether several workers may answer, or an answer was missed: what is heard may not be what is stored.
+    pub(crate) is_doubtful: bool,
     /// Whether nobody in this process does.
     pub(crate) is_unwanted: bool,
 }
@@ -64,6 +66,7 @@ where
             task: None,
             joiners: 0,
             listens: false,
+            is_doubtful: false,
             is_unwanted: false,
         }
     }

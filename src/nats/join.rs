@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 
 use crate::nats::link::Link;
-use crate::nats::look::{Found, Unknown, look, request};
+use crate::nats::look::{Found, Unknown, look, look_for_answer, request};
 use crate::nats::message::{Answer, Status};
 use crate::nats::pace::Pace;
 
@@ -51,9 +51,11 @@ pub(crate) async fn join(
         let heard = poll_fn(|cx| subscriber.as_mut().poll_next(cx));
         tokio::select! {
             message = heard => {
+                // What is heard may have been refused by the server: what is stored is looked up.
                 let message = message?;
-                let answer = Answer::read(message.headers.as_ref(), message.payload);
-                if answer.is_final() {
+                if Answer::read(message.headers.as_ref(), message.payload).is_final()
+                    && let Found::Answer(answer) = look_for_answer(&link, &submission, &subject, &payload).await
+                {
                     return of_others(answer);
                 }
             }
@@ -65,7 +67,7 @@ pub(crate) async fn join(
 async fn subscribe(link: &Link, submission: &str) -> Subscriber {
     let mut pace = Pace::new();
     loop {
-        let subscribed = link.client.subscribe(link.names.told(submission)).await;
+        let subscribed = link.client.subscribe(link.names.result(submission)).await;
         match subscribed {
             Ok(subscriber) => return subscriber,
             Err(_) => tokio::time::sleep(pace.next()).await,

@@ -9,7 +9,7 @@ use crate::nats::connection::Connection;
 use crate::nats::error::NatsError;
 use crate::nats::link::{Events, Link, Outbox};
 use crate::nats::queue::Queue;
-use crate::nats::seen;
+use crate::nats::seen::{self, Ended};
 use crate::nats::slots::Slots;
 use crate::panic::Panic;
 use crate::sync::thread;
@@ -22,6 +22,8 @@ pub(crate) struct Line {
     pub(crate) codec: Codec,
     /// What submissions of this connection are called, with a number behind it.
     pub(crate) owner: String,
+    /// Those that have ended.
+    pub(crate) ended: Ended,
     /// Where acknowledgements come, with a place behind it.
     inbox: String,
     /// The numbers of the submissions whose acknowledgements are to come there.
@@ -46,8 +48,8 @@ impl Line {
         let inbox = link.client.new_inbox();
         // The last part of an inbox is unique.
         let owner = inbox.rsplit('.').next().unwrap_or_default().to_owned();
-        seen::own(&owner);
-        let results = link.names.told(&format!("{owner}.*"));
+        let ended = seen::own(&owner);
+        let results = link.names.result(&format!("{owner}.*"));
         let joins = link.names.joins(&owner);
         let acknowledgements = link.subscribe(format!("{inbox}.*")).await?;
         let results = link.subscribe(results).await?;
@@ -62,6 +64,7 @@ impl Line {
             link,
             events,
             owner,
+            ended,
             inbox,
             asked: Slots::new(),
             next: 1,

@@ -1,5 +1,7 @@
 //! What has become of a submission: looked up in the streams, where no message can be missed.
 
+use std::time::Duration;
+
 use async_nats::Subject;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageError};
@@ -34,6 +36,9 @@ pub(crate) enum Found {
     Unknown,
 }
 
+/// A result that was heard is stored soon, if it is: in milliseconds.
+const PAUSES: [u64; 4] = [1, 5, 20, 100];
+
 /// The server did not tell.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unknown;
@@ -52,6 +57,23 @@ pub(crate) async fn look(
         Ok(found) => found,
         Err(Unknown) => Found::Unknown,
     }
+}
+
+/// The same, where a result was heard, and may be about to be stored: it looks a few times.
+pub(crate) async fn look_for_answer(
+    link: &Link,
+    submission: &str,
+    subject: &Subject,
+    payload: &Bytes,
+) -> Found {
+    for pause in PAUSES {
+        let found = look(link, submission, subject, payload).await;
+        if !matches!(found, Found::Waits { .. }) {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+    look(link, submission, subject, payload).await
 }
 
 async fn look_twice(

@@ -198,11 +198,6 @@ impl Names {
         [&self.subject, ".r.", submission].concat()
     }
 
-    /// Where a result is told that was stored. What was published, and refused, is not.
-    pub(crate) fn told(&self, submission: &str) -> String {
-        format!("{}.t.{submission}", self.subject)
-    }
-
     /// Where a request is set aside.
     pub(crate) fn dead_letter(&self, key: &str) -> String {
         format!("{}.d.{key}", self.subject)

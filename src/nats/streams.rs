@@ -131,7 +131,6 @@ fn compare(stream: &str, ours: &Value, theirs: &Value) -> Result<(), NatsError> 
         "max_bytes",
         "max_age",
         "num_replicas",
-        "republish",
         "ack_policy",
         "ack_wait",
     ] {
@@ -189,11 +188,6 @@ fn results(names: &Names, queue: &Queue) -> Value {
         "max_msgs": queue.capacity,
         "max_bytes": queue.bytes,
         "max_age": nanos(queue.kept),
-        // Callers hear of what is stored, and of nothing else: all are to have the same.
-        "republish": {
-            "src": names.result("*.*"),
-            "dest": names.told("{{wildcard(1)}}.{{wildcard(2)}}"),
-        },
         "duplicate_window": nanos(Duration::from_secs(1).min(queue.kept)),
         "num_replicas": queue.replicas,
     })

@@ -238,7 +238,7 @@ pub(crate) fn callers_and_workers_can_do_no_more() {
     drop(crew::caller(&to("creator"), &queue));
     for (name, publish, subscribe) in [
         ("caller", &FORBIDDEN_TO_CALLERS[..], "pw.thumbnails.abort"),
-        ("worker", &FORBIDDEN_TO_WORKERS[..], "pw.thumbnails.t.*.*"),
+        ("worker", &FORBIDDEN_TO_WORKERS[..], "pw.thumbnails.r.*.*"),
     ] {
         let refused = |verb, subjects: &[&str]| is_refused(&server.url(), name, verb, subjects);
         refused("Publish", &strs(&forbidden_to_both()));

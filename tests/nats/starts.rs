@@ -289,7 +289,7 @@ pub(crate) fn who_could_hear_nothing_is_told_so() {
     let connection = patient(server.url()).user("me", "right");
     // Neither of results, nor of what is to be aborted.
     let (caller, worker) = attempts(&connection, &queue());
-    for (error, subject) in [(caller, "pw.it.t."), (worker, "pw.it.abort")] {
+    for (error, subject) in [(caller, "pw.it.r."), (worker, "pw.it.abort")] {
         assert!(matches!(error, NatsError::Refused { .. }), "{error:?}");
         says(&text(&error), &["for Subscription to", subject]);
     }
