@@ -144,7 +144,7 @@ fn main() {
             credentials_from_files_are_as_good
             all_of_it_goes_by_tls_with_certificates_on_both_sides;
         storm:
-            a_storm_is_weathered_though_the_streams_leader_is_killed;
+            a_storm_is_weathered_though_leaders_are_killed;
     };
     #[cfg(feature = "process")]
     let tests = tests.into_iter().chain(children::tests()).collect();
