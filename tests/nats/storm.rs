@@ -17,8 +17,8 @@ const WORKERS: u64 = 2;
 const KEYS: u64 = 40;
 /// How many a caller waits for at a time.
 const AT_A_TIME: u64 = 16;
-/// How many requests there are in all, where `STORM` does not say otherwise. The full size is 40,000.
-const REQUESTS: u64 = 30_000;
+/// How many requests there are in all, where `STORM` does not say otherwise.
+const REQUESTS: u64 = 40_000;
 /// A promise that has not settled by then is stuck.
 const STUCK: Duration = Duration::from_secs(40);
 
