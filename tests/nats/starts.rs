@@ -127,7 +127,7 @@ pub(crate) fn a_wrong_password_is_told_and_not_printed() {
         subscribe: &[">"],
     };
     let server = Setup::new().users(&[user]).start();
-    for connection in [to(server.url()), to(server.url()).user("me", "wrong")] {
+    for connection in [patient(server.url()), to(server.url()).user("me", "wrong")] {
         let (error, said) = refusal(&connection, &queue());
         assert!(matches!(error, NatsError::Connect { .. }), "{error:?}");
         says(&said, &["does it let you in", "authorization violation"]);
@@ -139,7 +139,7 @@ pub(crate) fn credentials_and_certificates_that_cannot_be_read_are_named() {
     let server = Setup::new().start();
     let file = server.folder().join("missing");
     let name = file.display().to_string();
-    let (error, said) = refusal(&to(server.url()).credentials_file(&file), &queue());
+    let (error, said) = refusal(&patient(server.url()).credentials_file(&file), &queue());
     assert!(matches!(error, NatsError::Credentials { .. }), "{error:?}");
     says(
         &said,
@@ -147,12 +147,12 @@ pub(crate) fn credentials_and_certificates_that_cannot_be_read_are_named() {
     );
     let certificates = Certificates::new();
     let server = Setup::new().tls(&certificates).start();
-    let connection = to(server.url()).root_certificates(&file);
+    let connection = patient(server.url()).root_certificates(&file);
     let (error, said) = refusal(&connection, &queue());
     assert!(matches!(error, NatsError::Connect { .. }), "{error:?}");
     says(&said, &["No such file"]);
     // Whom nobody vouches for.
-    let (error, said) = refusal(&to(server.url()), &queue());
+    let (error, said) = refusal(&patient(server.url()), &queue());
     assert!(matches!(error, NatsError::Connect { .. }), "{error:?}");
     says(&said, &["certificate"]);
 }
@@ -164,7 +164,7 @@ pub(crate) fn a_server_without_jetstream_is_told_how_to_have_it() {
     {
         let setup = program.map_or_else(Setup::new, Setup::of);
         let server = setup.without_jetstream().start();
-        let (error, said) = refusal(&to(server.url()), &queue());
+        let (error, said) = refusal(&patient(server.url()), &queue());
         assert!(matches!(error, NatsError::NoJetStream { .. }), "{error:?}");
         says(&said, &[&server.url(), "has no JetStream", "--jetstream"]);
     }
@@ -173,7 +173,7 @@ pub(crate) fn a_server_without_jetstream_is_told_how_to_have_it() {
 pub(crate) fn an_account_without_jetstream_is_told_so() {
     let line = "accounts { plain { users: [{ user: me, password: right }] } }";
     let server = Setup::new().line(line).start();
-    let connection = to(server.url()).user("me", "right");
+    let connection = patient(server.url()).user("me", "right");
     let (error, said) = refusal(&connection, &queue());
     assert!(matches!(error, NatsError::NoJetStream { .. }), "{error:?}");
     says(&said, &["enable it for this account"]);
@@ -181,14 +181,14 @@ pub(crate) fn an_account_without_jetstream_is_told_so() {
 
 pub(crate) fn copies_that_a_server_cannot_keep_are_refused() {
     let server = Setup::new().start();
-    let (error, said) = refusal(&to(server.url()), &queue().replicas(3));
+    let (error, said) = refusal(&patient(server.url()), &queue().replicas(3));
     assert!(matches!(error, NatsError::Refused { .. }), "{error:?}");
     says(&said, &["STREAM.CREATE.pw_it_REQUESTS", "replicas"]);
     let Some(program) = old_server() else {
         return;
     };
     let server = Setup::of(program).start();
-    let (error, said) = refusal(&to(server.url()), &queue().replicas(3));
+    let (error, said) = refusal(&patient(server.url()), &queue().replicas(3));
     assert!(
         matches!(error, NatsError::TooOld { replicas: 3, .. }),
         "{error:?}"
@@ -206,7 +206,7 @@ pub(crate) fn a_queue_that_is_kept_otherwise_is_told_what_differs() {
     {
         let setup = program.map_or_else(Setup::new, Setup::of);
         let server = setup.limits(1 << 20, 16 << 30).start();
-        let connection = to(server.url());
+        let connection = patient(server.url());
         drop(caller(&connection, &queue()));
         let second = Duration::from_secs(1);
         let others = [
@@ -235,13 +235,13 @@ pub(crate) fn a_queue_that_is_kept_otherwise_is_told_what_differs() {
 
 pub(crate) fn more_than_the_server_may_store_is_refused() {
     let server = Setup::new().limits(1 << 20, 1 << 20).start();
-    let (error, said) = refusal(&to(server.url()), &queue().storage(1 << 30));
+    let (error, said) = refusal(&patient(server.url()), &queue().storage(1 << 30));
     assert!(matches!(error, NatsError::Refused { .. }), "{error:?}");
     says(
         &said,
         &["STREAM.CREATE.pw_it_REQUESTS", "insufficient storage"],
     );
-    drop(caller(&to(server.url()), &queue().storage(1 << 16)));
+    drop(caller(&patient(server.url()), &queue().storage(1 << 16)));
 }
 
 pub(crate) fn who_may_not_do_what_is_needed_is_told_what_that_is() {
@@ -318,7 +318,7 @@ pub(crate) fn what_is_no_name_is_named() {
 
 pub(crate) fn a_queue_that_is_not_there_has_no_status() {
     let server = Setup::new().start();
-    let error = nats::status(&to(server.url()), &queue()).unwrap_err();
+    let error = nats::status(&patient(server.url()), &queue()).unwrap_err();
     assert!(matches!(error, NatsError::Missing { .. }), "{error:?}");
     says(&text(&error), &["there is no queue \"it\""]);
 }
