@@ -40,7 +40,10 @@ pub fn of(name: &'static str, outcomes: &[Outcome]) -> Option<Prediction> {
     let costs = costs(row(LOADED)?, row(ALONE)?);
     // The system counts in hundredths of a second: of few requests it may say that they cost nothing.
     let parts = [&costs.server, &costs.caller, &costs.worker];
-    if parts.iter().any(|cost| cost.loaded <= 0.0 || cost.alone <= 0.0) {
+    if parts
+        .iter()
+        .any(|cost| cost.loaded <= 0.0 || cost.alone <= 0.0)
+    {
         return None;
     }
     let points = outcomes
