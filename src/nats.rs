@@ -27,6 +27,7 @@ mod exchange;
 mod feeder;
 mod finished;
 mod flight;
+mod giving_back;
 mod held;
 mod join;
 mod line;

@@ -8,27 +8,27 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::QueueError;
-use crate::nats::api::ask;
+use crate::handle::PromiseOf;
+use crate::nats::codec::Codec;
 use crate::nats::feeder::{Feeder, Learned};
 use crate::nats::finished::Finished;
 use crate::nats::held::{Stage, Storing, Then};
 use crate::nats::look;
 use crate::nats::message::{Answer, SUBMISSION, Status, Stored};
 use crate::nats::pace::Pace;
-use crate::nats::queue::WORKERS;
 use crate::nats::submission::Name;
 use crate::panic::catch;
 use crate::processor::Processor;
 use crate::promise::Promise;
 use crate::room::Patience;
-use crate::state::{Abort, State};
+use crate::state::Abort;
 use crate::sync::now;
 use crate::terms::Terms;
 
 /// Others may have it after a second.
 const LATER: &[u8] = br#"-NAK {"delay": 1000000000}"#;
-/// What has waited here for longer may be begun elsewhere, if somebody is idle there.
-const PATIENCE: Duration = Duration::from_millis(50);
+/// Where the server does not tell what is stored, it is asked again.
+const NEXT_LOOK: Duration = Duration::from_millis(200);
 
 /// Where the server does not say for so long that it has stored something, it is sent again.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -81,7 +81,7 @@ where
                 };
                 let (link, submission) = (self.link.clone(), held.submission.clone());
                 self.tasks.spawn(async move {
-                    tokio::time::sleep(PATIENCE * 4).await;
+                    tokio::time::sleep(NEXT_LOOK).await;
                     let answer = look::answer(&link, submission.as_str()).await;
                     Learned::Answer(number, answer)
                 });
@@ -158,7 +158,7 @@ where
         self.begin_storing(number, answer, Then::Acknowledge);
     }
 
-    fn begin_storing(&mut self, number: u64, answer: Answer, then: Then) {
+    pub(crate) fn begin_storing(&mut self, number: u64, answer: Answer, then: Then) {
         let Some(held) = self.held.get_mut(&number) else {
             return;
         };
@@ -309,17 +309,10 @@ where
         else {
             return true;
         };
-        // The request's own code.
-        let read = catch(|| self.codec.read::<P::Request>(&held.payload));
-        let request = match read {
-            Ok(Ok(request)) => request,
-            Ok(Err(error)) => {
-                let message = format!("the worker cannot read the request: {error}");
-                self.answer(number, Answer::panicked(&message, None));
-                return true;
-            }
-            Err(panic) => {
-                self.answer(number, Answer::panicked(panic.message(), panic.location()));
+        let request = match read_request::<P::Request>(self.codec, &held.payload) {
+            Ok(request) => request,
+            Err(answer) => {
+                self.answer(number, answer);
                 return true;
             }
         };
@@ -338,6 +331,11 @@ where
         };
         held.stage = Stage::Fed(promise.clone());
         self.fed += 1;
+        self.tell_when_finished(number, &promise);
+        true
+    }
+
+    fn tell_when_finished(&self, number: u64, promise: &PromiseOf<P>) {
         let (finishing, codec) = (self.finishing.clone(), self.codec);
         let longest = self.link.longest_payload();
         promise.on_settled(move |promise| {
@@ -347,7 +345,6 @@ where
                 let _ = finishing.send((number, finished));
             }
         });
-        true
     }
 
     /// What the service had has ended.
@@ -375,52 +372,6 @@ where
         }
     }
 
-    /// Gives a request back that was not begun here.
-    fn give_back(&mut self, number: u64) {
-        if let Some(held) = self.held.get(&number) {
-            let starts = held.start - 1;
-            self.give_back_after(number, starts, Then::GiveBack);
-        }
-    }
-
-    /// Writes down how often it was begun, and gives it back then.
-    fn give_back_after(&mut self, number: u64, starts: u32, then: Then) {
-        if let Some(held) = self.held.get(&number) {
-            let answer = Answer {
-                starts,
-                ..Answer::new(Status::Started, held.why.clone())
-            };
-            self.begin_storing(number, answer, then);
-        }
-    }
-
-    /// Gives back everything that was not begun.
-    pub(crate) fn give_back_all(&mut self) {
-        self.ready.clear();
-        self.suspects.clear();
-        self.alone_since = None;
-        let numbers: Vec<u64> = self.held.keys().copied().collect();
-        numbers
-            .into_iter()
-            .for_each(|number| self.try_to_give_back(number));
-    }
-
-    fn try_to_give_back(&mut self, number: u64) {
-        let Some(held) = self.held.get_mut(&number) else {
-            return;
-        };
-        match &mut held.stage {
-            Stage::Fed(promise) => {
-                // Where that succeeds, its callback says so. What runs is not told anything.
-                let _ = promise.clone().take_back();
-            }
-            Stage::Ready => self.give_back(number),
-            Stage::Looking => self.let_go(number, b"-NAK"),
-            Stage::Storing(storing) if storing.then == Then::Feed => self.give_back(number),
-            Stage::Storing(_) => {}
-        }
-    }
-
     /// A caller wants a submission no more.
     pub(crate) fn abort(&mut self, message: &Message) {
         let Ok(name) = std::str::from_utf8(&message.payload) else {
@@ -443,54 +394,17 @@ where
             Stage::Storing(_) => {}
         }
     }
-
-    /// Asks whether workers elsewhere are idle, where requests wait here.
-    pub(crate) fn look_for_idlers(&mut self, time: Instant) {
-        if self.asks_for_idlers || !self.suspects.is_empty() || self.leaving.is_some() {
-            return;
-        }
-        let waits = |since: Instant| time.saturating_duration_since(since) > PATIENCE;
-        if !self
-            .held
-            .values()
-            .any(|held| waits(held.since) && is_queued(held.promise()))
-        {
-            return;
-        }
-        self.asks_for_idlers = true;
-        let link = self.link.clone();
-        self.tasks.spawn(async move {
-            let subject = format!("CONSUMER.INFO.{}.{WORKERS}", link.names.requests());
-            let info = ask(&link.context, subject, &serde_json::Value::Null).await;
-            let idle = info
-                .ok()
-                .and_then(|info| info["num_waiting"].as_u64())
-                .unwrap_or(0);
-            if idle == 0 {
-                tokio::time::sleep(PATIENCE).await;
-            }
-            Learned::Idlers(usize::try_from(idle).unwrap_or(0))
-        });
-    }
-
-    /// Gives back as many as there are idle workers elsewhere, the oldest first.
-    fn give_back_to(&mut self, idle: usize) {
-        let held = self.held.iter();
-        let mut waiting: Vec<u64> = held
-            .filter(|(_, held)| is_queued(held.promise()))
-            .map(|(number, _)| *number)
-            .collect();
-        waiting.sort_unstable();
-        for number in waiting.into_iter().take(idle) {
-            self.try_to_give_back(number);
-        }
-    }
 }
 
-fn is_queued<R, T>(promise: Option<&Promise<R, T>>) -> bool
-where
-    R: std::hash::Hash + Eq + Send + Sync + 'static,
-    T: Send + Sync + 'static,
-{
-    promise.is_some_and(|promise| promise.state() == State::Queued)
+/// The request that these bytes are, or what to answer to whoever waits for it.
+fn read_request<R: DeserializeOwned>(codec: Codec, bytes: &[u8]) -> Result<R, Answer> {
+    // The request's own code.
+    match catch(|| codec.read(bytes)) {
+        Ok(Ok(request)) => Ok(request),
+        Ok(Err(error)) => {
+            let message = format!("the worker cannot read the request: {error}");
+            Err(Answer::panicked(&message, None))
+        }
+        Err(panic) => Err(Answer::panicked(panic.message(), panic.location())),
+    }
 }

@@ -141,8 +141,31 @@ impl Connection {
         events: mpsc::UnboundedSender<Event>,
     ) -> Result<Client, NatsError> {
         let addresses = self.addresses()?;
+        let options = self.options(name, addresses.len(), events).await?;
+        let connected = tokio::time::timeout(self.timeout, options.connect(addresses)).await;
+        match connected {
+            Ok(Ok(client)) => Ok(client),
+            Ok(Err(source)) if source.kind() != ConnectErrorKind::TimedOut => {
+                Err(NatsError::Connect {
+                    servers: self.shown(),
+                    source: source.into(),
+                })
+            }
+            _ => Err(NatsError::Silent {
+                what: format!("a connection to {}", self.shown()),
+                timeout: self.timeout,
+            }),
+        }
+    }
+
+    async fn options(
+        &self,
+        name: &str,
+        addresses: usize,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Result<ConnectOptions, NatsError> {
         // One that does not answer is not to take the time of those after it. There are not so many.
-        let timeout = self.timeout / addresses.len().max(1) as u32;
+        let timeout = self.timeout / addresses.max(1) as u32;
         let mut options = ConnectOptions::new()
             .name(name)
             .connection_timeout(timeout)
@@ -164,21 +187,7 @@ impl Connection {
         if let Some((certificate, key)) = &self.identity {
             options = options.add_client_certificate(certificate.clone(), key.clone());
         }
-        let options = self.login(options).await?;
-        let connected = tokio::time::timeout(self.timeout, options.connect(addresses)).await;
-        match connected {
-            Ok(Ok(client)) => Ok(client),
-            Ok(Err(source)) if source.kind() != ConnectErrorKind::TimedOut => {
-                Err(NatsError::Connect {
-                    servers: self.shown(),
-                    source: source.into(),
-                })
-            }
-            _ => Err(NatsError::Silent {
-                what: format!("a connection to {}", self.shown()),
-                timeout: self.timeout,
-            }),
-        }
+        self.login(options).await
     }
 
     fn addresses(&self) -> Result<Vec<ServerAddr>, NatsError> {

@@ -36,17 +36,7 @@ pub(crate) async fn ensure(
     queue: &Queue,
     events: &mut Events,
 ) -> Result<(), NatsError> {
-    let server = client.server_info();
-    if !server.jetstream {
-        return Err(no_jetstream(connection));
-    }
-    let (major, minor, patch) = REPLICATED_SINCE;
-    if queue.replicas > 1 && !client.is_server_compatible(major, minor, patch) {
-        return Err(NatsError::TooOld {
-            replicas: queue.replicas,
-            version: server.version,
-        });
-    }
+    check_server(client, connection, queue)?;
     let names = queue.names();
     let mut asker = Asker {
         context,
@@ -71,6 +61,22 @@ pub(crate) async fn ensure(
     let config = consumer(queue);
     let body = json!({ "stream_name": stream, "config": config });
     asker.ensure(&stream, &info, &create, &body, &config).await
+}
+
+/// Looks whether the server can keep such a queue.
+fn check_server(client: &Client, connection: &Connection, queue: &Queue) -> Result<(), NatsError> {
+    let server = client.server_info();
+    if !server.jetstream {
+        return Err(no_jetstream(connection));
+    }
+    let (major, minor, patch) = REPLICATED_SINCE;
+    if queue.replicas > 1 && !client.is_server_compatible(major, minor, patch) {
+        return Err(NatsError::TooOld {
+            replicas: queue.replicas,
+            version: server.version,
+        });
+    }
+    Ok(())
 }
 
 fn no_jetstream(connection: &Connection) -> NatsError {
