@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::door::{Door, knock};
 use crate::nats::{Process, Server, Setup, python, wait_until};
+use crate::permissions::{self, PASSWORD};
 use crate::raw::Raw;
 use crate::roles;
 
@@ -27,20 +28,25 @@ struct Job {
 type Jobs = Foreign<Job, Value>;
 type Service = ProcessorService<Remote<Jobs>>;
 
-const QUEUE: &str = "languages";
+/// As on the protocol's page.
+const QUEUE: &str = "thumbnails";
 
 /// A server, and what is connected to it.
 struct Place {
     server: Server,
     lease: Duration,
+    /// Whether nobody may do more than the page says.
+    is_strict: bool,
 }
 
 impl Place {
     /// With a lease that is over soon.
     fn new() -> Self {
-        let server = Setup::new().start();
-        let lease = Duration::from_millis(500);
-        Self { server, lease }
+        Self {
+            server: Setup::new().start(),
+            lease: Duration::from_millis(500),
+            is_strict: false,
+        }
     }
 
     /// With one that no test outlives.
@@ -53,7 +59,11 @@ impl Place {
     }
 
     fn connection(&self) -> Connection {
-        Connection::to(self.server.url())
+        let connection = Connection::to(self.server.url());
+        match self.is_strict {
+            true => connection.user("creator", PASSWORD),
+            false => connection,
+        }
     }
 
     fn queue(&self) -> Queue {
@@ -85,7 +95,11 @@ impl Place {
 
     /// A worker in Python.
     fn python(&self) -> Process {
-        let mut command = python("tests/nats/targets.py", &self.server.url(), QUEUE);
+        let mut url = self.server.url();
+        if self.is_strict {
+            url = url.replace("//", &format!("//worker:{PASSWORD}@"));
+        }
+        let mut command = python("tests/nats/targets.py", &url, QUEUE);
         let said = File::options().create(true).append(true).open(self.said());
         command.stdin(Stdio::null()).stderr(said.unwrap());
         Process::start(command)
@@ -378,7 +392,7 @@ pub(crate) fn python_takes_out_what_is_done_and_what_is_no_request() {
 pub(crate) fn a_worker_in_python_waits_for_its_queue_and_takes_no_other() {
     let place = Place::patient();
     let _python = place.python();
-    place.wait_until_said("there is no queue languages");
+    place.wait_until_said("there is no queue thumbnails");
     let service = place.caller();
     let sum = service.queue_request(job("add", json!({ "a": 1, "b": 2 })));
     assert_eq!(output(&sum), json!(3));
@@ -405,4 +419,25 @@ pub(crate) fn a_worker_in_python_goes_on_when_its_server_is_back() {
     assert_eq!([output(&running), output(&waiting)], [json!(1), json!(2)]);
     assert_eq!(door.times(1), 1, "it was begun once");
     place.wait_for_requests(0);
+}
+
+/// From the first start to the last, and what is set aside.
+pub(crate) fn a_worker_in_python_needs_no_more_than_the_page_allows() {
+    let place = Place {
+        server: permissions::server(),
+        is_strict: true,
+        ..Place::new()
+    };
+    let (service, door) = (place.caller(), Door::new());
+    door.open();
+    let poison = job("die", json!({ "door": door.port, "number": 1 }));
+    let poison = service.queue_request(poison);
+    for _ in 1..=3 {
+        place.python().wait();
+    }
+    let _last = place.python();
+    assert_eq!(poison.wait(), Err(Failure::Poisoned { starts: 3 }));
+    assert_eq!(output(&service.queue_request(at(&door, 2))), json!(2));
+    place.wait_for_requests(0);
+    permissions::nothing_was_refused(&place.server);
 }

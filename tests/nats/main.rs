@@ -100,7 +100,8 @@ fn main() {
             a_slow_worker_in_python_keeps_its_lease
             python_takes_out_what_is_done_and_what_is_no_request
             a_worker_in_python_waits_for_its_queue_and_takes_no_other
-            a_worker_in_python_goes_on_when_its_server_is_back;
+            a_worker_in_python_goes_on_when_its_server_is_back
+            a_worker_in_python_needs_no_more_than_the_page_allows;
         servers:
             what_a_server_has_stored_outlives_a_stop_and_a_kill
             a_server_that_stands_still_answers_when_it_goes_on

@@ -14,7 +14,7 @@ use crate::nats::{Certificates, Operator, Server, Setup, User};
 
 const PAGE: &str = include_str!("../../src/nats/PROTOCOL.md");
 const STREAMS: [&str; 3] = ["REQUESTS", "RESULTS", "DEAD"];
-const PASSWORD: &str = "secret";
+pub(crate) const PASSWORD: &str = "secret";
 /// What a server does not say by then it does not say.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -139,8 +139,13 @@ fn unused(allowed: &[String], done: &[String]) -> Vec<String> {
     unused.cloned().collect()
 }
 
+/// A server where nobody may do more than the page says.
+pub(crate) fn server() -> Server {
+    setup(&roles()).start()
+}
+
 #[track_caller]
-fn nothing_was_refused(server: &Server) {
+pub(crate) fn nothing_was_refused(server: &Server) {
     let log = server.log();
     let violations: Vec<&str> = log
         .lines()
