@@ -218,7 +218,8 @@ fn where_no_server_answers_the_error_names_it() {
     );
 }
 
-#[cfg(target_os = "linux")]
+/// The crate that makes pipes with names is there with that feature.
+#[cfg(all(target_os = "linux", feature = "process"))]
 mod linux {
     use std::io::Write;
 
