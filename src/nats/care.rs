@@ -48,7 +48,11 @@ where
             return;
         };
         if self.leaving.is_some() {
-            return self.let_go(number, b"-NAK");
+            // What is delivered for the first time would be taken for begun.
+            return match held.delivery {
+                1 => self.give_back(number),
+                _ => self.let_go(number, b"-NAK"),
+            };
         }
         if self.recent.contains(held.submission.as_str()) {
             return self.answer(number, Answer::new(Status::Aborted, Bytes::new()));

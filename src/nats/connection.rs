@@ -141,7 +141,7 @@ impl Connection {
         events: mpsc::UnboundedSender<Event>,
     ) -> Result<Client, NatsError> {
         let addresses = self.addresses()?;
-        let options = self.options(name, addresses.len(), events).await?;
+        let options = self.options(name, &addresses, events).await?;
         let connected = tokio::time::timeout(self.timeout, options.connect(addresses)).await;
         match connected {
             Ok(Ok(client)) => Ok(client),
@@ -161,11 +161,11 @@ impl Connection {
     async fn options(
         &self,
         name: &str,
-        addresses: usize,
+        addresses: &[ServerAddr],
         events: mpsc::UnboundedSender<Event>,
     ) -> Result<ConnectOptions, NatsError> {
         // One that does not answer is not to take the time of those after it. There are not so many.
-        let timeout = self.timeout / addresses.max(1) as u32;
+        let timeout = self.timeout / addresses.len().max(1) as u32;
         let mut options = ConnectOptions::new()
             .name(name)
             .connection_timeout(timeout)
@@ -187,7 +187,7 @@ impl Connection {
         if let Some((certificate, key)) = &self.identity {
             options = options.add_client_certificate(certificate.clone(), key.clone());
         }
-        self.login(options).await
+        self.login(options, addresses).await
     }
 
     fn addresses(&self) -> Result<Vec<ServerAddr>, NatsError> {
@@ -200,9 +200,21 @@ impl Connection {
         addresses.collect()
     }
 
-    async fn login(&self, options: ConnectOptions) -> Result<ConnectOptions, NatsError> {
+    async fn login(
+        &self,
+        options: ConnectOptions,
+        addresses: &[ServerAddr],
+    ) -> Result<ConnectOptions, NatsError> {
         Ok(match &self.login {
-            Login::Nobody => options,
+            // The client does not look for a name in an address.
+            Login::Nobody => match addresses.iter().find_map(ServerAddr::username) {
+                Some(name) => {
+                    let password = addresses.iter().find_map(ServerAddr::password);
+                    let password = password.unwrap_or_default().to_owned();
+                    options.user_and_password(name.to_owned(), password)
+                }
+                None => options,
+            },
             Login::User { name, password } => {
                 options.user_and_password(name.clone(), password.clone())
             }

@@ -158,6 +158,10 @@ where
         poll_fn(|cx| self.poll(cx)).await;
         // What was delivered to nobody any more is given back, too, and not left to its lease.
         let _ = tokio::time::timeout(FAREWELL, self.give_back_the_last()).await;
+        // That they have not begun is on its way to be written down.
+        let left: Vec<u64> = self.held.keys().copied().collect();
+        left.into_iter()
+            .for_each(|number| self.let_go(number, b"-NAK"));
         self.outbox.flush(FAREWELL).await;
     }
 

@@ -174,3 +174,34 @@ pub(crate) fn what_is_no_request_is_taken_out() {
         }
     });
 }
+
+/// What comes to a worker in the middle of its stop has not begun there, and is not counted as if it had.
+pub(crate) fn what_comes_to_a_worker_that_stops_counts_as_no_start() {
+    let server = Setup::new().start();
+    let place = Place::new(server.url(), "farewell").patient();
+    let (service, door) = (place.caller(), Door::new());
+    let first = place.serve(1);
+    let running = service.queue_request(at(door.port, 1));
+    door.wait_for(1, 1);
+    crate::nats::wait_until("a question for another one", || match place.status().idle {
+        0 => Err("there is none".to_owned()),
+        _ => Ok(()),
+    });
+    let stopping = std::thread::spawn(move || first.stop());
+    // Its question stands, and it hears of the stop long before this is answered.
+    place.status();
+    let late = service.queue_request(Job::Attempt {
+        door: door.port,
+        number: 2,
+    });
+    crate::nats::wait_until("the late one", || match place.status().requests {
+        2 => Ok(()),
+        found => Err(format!("there are {found}")),
+    });
+    let _second = place.serve(1);
+    door.wait_for(2, 1);
+    door.open();
+    stopping.join().unwrap();
+    assert_eq!(running.wait(), Ok(&number(1)));
+    assert_eq!(late.wait(), Ok(&number(1)), "its first attempt");
+}

@@ -114,3 +114,17 @@ pub(crate) fn a_full_queue_gives_requests_back() {
         assert_eq!(promise.wait(), Ok(&number(index as u64)));
     }
 }
+
+pub(crate) fn a_name_and_a_password_in_an_address_are_used() {
+    let user = crate::nats::User {
+        name: "me",
+        password: "secret",
+        publish: &[">"],
+        subscribe: &[">"],
+    };
+    let server = Setup::new().users(&[user]).start();
+    let url = server.url().replace("//", "//me:secret@");
+    let place = Place::new(url, "named");
+    let (service, _serving) = (place.caller(), place.serve(1));
+    assert_eq!(service.queue_request(Job::Echo(1)).wait(), Ok(&number(1)));
+}

@@ -61,6 +61,7 @@ fn main() {
             no_request_waits_while_a_worker_elsewhere_is_idle
             a_slow_worker_keeps_its_lease
             a_killed_connection_settles_what_it_has_and_the_next_goes_on
+            what_comes_to_a_worker_that_stops_counts_as_no_start
             what_is_no_request_is_taken_out;
         poison:
             what_ends_its_workers_is_set_aside_and_nothing_else_is;
@@ -86,6 +87,7 @@ fn main() {
             what_the_server_does_not_take_fails_alone_and_says_why
             a_panic_arrives_with_message_and_location
             what_cannot_be_read_is_said_to_whoever_waits
+            a_name_and_a_password_in_an_address_are_used
             a_full_queue_gives_requests_back;
         languages:
             a_worker_in_python_does_what_is_named_and_says_what_it_does_not_know
