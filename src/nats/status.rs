@@ -21,7 +21,7 @@ pub struct QueueStatus {
     pub requests: u64,
     /// Requests that workers have: begun, or about to be.
     pub delivered: u64,
-    /// Services that wait for requests: idle ones.
+    /// Questions for requests that stand, of services that have nothing to do: a service may have two.
     pub idle: u64,
     /// Outputs that are kept for callers who were cut off.
     pub outputs: u64,
