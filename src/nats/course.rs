@@ -169,8 +169,9 @@ where
         }
     }
 
-    /// Finds out what has become of a request.
-    pub(crate) fn look(&mut self, number: u64) {
+    /// Finds out what has become of a request. `is_heard`: its result was heard, and what is stored may be another one's, for
+    /// the server delivers what it refuses to store, too.
+    pub(crate) fn look(&mut self, number: u64, is_heard: bool) {
         let name = self.line.name(number);
         let link = self.line.link.clone();
         let Some(flight) = self.flights.get_mut(&number) else {
@@ -178,22 +179,10 @@ where
         };
         let (subject, payload) = (flight.subject.clone(), flight.payload.clone());
         let task = async move {
-            let found = look(&link, &name, &subject, &payload).await;
-            (number, Learned::Looked(found))
-        };
-        flight.task = Some(Task(self.tasks.spawn(task)));
-    }
-
-    /// A result was heard, and what is stored may be another one's: the server delivers what it refuses to store, too.
-    pub(crate) fn look_for_answer(&mut self, number: u64) {
-        let name = self.line.name(number);
-        let link = self.line.link.clone();
-        let Some(flight) = self.flights.get_mut(&number) else {
-            return;
-        };
-        let (subject, payload) = (flight.subject.clone(), flight.payload.clone());
-        let task = async move {
-            let found = look_for_answer(&link, &name, &subject, &payload).await;
+            let found = match is_heard {
+                true => look_for_answer(&link, &name, &subject, &payload).await,
+                false => look(&link, &name, &subject, &payload).await,
+            };
             (number, Learned::Looked(found))
         };
         flight.task = Some(Task(self.tasks.spawn(task)));
@@ -203,7 +192,7 @@ where
     pub(crate) fn look_when_due(&mut self, number: u64) {
         match self.flights.get(&number).map(|flight| &flight.stage) {
             Some(Stage::Held) => self.submit(number),
-            Some(Stage::Sent | Stage::Queued { .. }) => self.look(number),
+            Some(Stage::Sent | Stage::Queued { .. }) => self.look(number, false),
             // Its task looks by itself, and is about to tell.
             Some(Stage::Joined { .. }) | None => {}
         }

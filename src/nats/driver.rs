@@ -6,9 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use async_nats::{Event, Message, Subscriber};
+use async_nats::{Event, Message};
 use bytes::Bytes;
-use futures_core::Stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
@@ -18,6 +17,7 @@ use crate::jobs::Jobs;
 use crate::nats::alarm::Alarm;
 use crate::nats::flight::{Flight, Stage};
 use crate::nats::line::Line;
+use crate::nats::link::{heard, number_of};
 use crate::nats::look::Found;
 use crate::nats::message::{Answer, Stored};
 use crate::nats::pace::Pace;
@@ -212,7 +212,7 @@ where
                 self.look_whether_wanted(number);
             }
             // By somebody else, or by an earlier copy of the same message.
-            Stored::Taken => self.look(number),
+            Stored::Taken => self.look(number, false),
             Stored::Full if !self.is_leaving => self.give_back(number),
             Stored::Full | Stored::Overtaken | Stored::Refused(_) => {
                 flight.stage = Stage::Held;
@@ -247,7 +247,7 @@ where
         if !answer.is_final() {
             flight.is_doubtful = true;
         } else if flight.is_doubtful {
-            self.look_for_answer(number);
+            self.look(number, true);
         } else {
             self.settle(number, answer);
         }
@@ -305,17 +305,4 @@ where
 
 fn pause() -> Pace {
     Pace::between(SHORTEST_PAUSE, LONGEST_PAUSE)
-}
-
-/// The next message, if there is one.
-fn heard(subscriber: &mut Subscriber, cx: &mut Context<'_>) -> Option<Message> {
-    match Pin::new(subscriber).poll_next(cx) {
-        Poll::Ready(message) => message,
-        Poll::Pending => None,
-    }
-}
-
-/// The number at the end of a message's subject.
-fn number_of(message: &Message) -> Option<u64> {
-    message.subject.rsplit('.').next()?.parse().ok()
 }

@@ -21,7 +21,7 @@ use crate::nats::connection::Connection;
 use crate::nats::error::NatsError;
 use crate::nats::finished::Finished;
 use crate::nats::held::{Held, Stage};
-use crate::nats::link::{Events, Link, Outbox};
+use crate::nats::link::{Events, Link, Outbox, heard, number_of};
 use crate::nats::look::Unknown;
 use crate::nats::message::{Answer, Stored};
 use crate::nats::orphans;
@@ -349,17 +349,4 @@ where
         self.names.remove(&held.submission);
         Some(held.receipt)
     }
-}
-
-/// The next message, if there is one.
-fn heard(subscriber: &mut Subscriber, cx: &mut Context<'_>) -> Option<Message> {
-    match Pin::new(subscriber).poll_next(cx) {
-        Poll::Ready(message) => message,
-        Poll::Pending => None,
-    }
-}
-
-/// The number at the end of a message's subject.
-fn number_of(message: &Message) -> Option<u64> {
-    message.subject.rsplit('.').next()?.parse().ok()
 }

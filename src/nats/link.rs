@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::message::OutboundMessage;
-use async_nats::{Client, Event, HeaderMap, Subject, Subscriber};
+use async_nats::{Client, Event, HeaderMap, Message, Subject, Subscriber};
 use bytes::Bytes;
+use futures_core::Stream;
 use futures_sink::Sink;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -145,7 +146,7 @@ impl Outbox {
         Poll::Ready(())
     }
 
-    /// Sends everything, and waits until the server has it; no longer than `patience`.
+    /// Sends everything, and waits until it is written to the socket; no longer than `patience`.
     pub(crate) async fn flush(&mut self, patience: Duration) {
         let flush = async {
             poll_fn(|cx| self.poll_send(cx)).await;
@@ -154,4 +155,17 @@ impl Outbox {
         // What does not get there is found out by who waits for it.
         let _ = tokio::time::timeout(patience, flush).await;
     }
+}
+
+/// The next message, if there is one.
+pub(crate) fn heard(subscriber: &mut Subscriber, cx: &mut Context<'_>) -> Option<Message> {
+    match Pin::new(subscriber).poll_next(cx) {
+        Poll::Ready(message) => message,
+        Poll::Pending => None,
+    }
+}
+
+/// The number at the end of a message's subject.
+pub(crate) fn number_of(message: &Message) -> Option<u64> {
+    message.subject.rsplit('.').next()?.parse().ok()
 }
