@@ -4,17 +4,18 @@
 
 #[path = "support/nats.rs"]
 mod nats;
+#[path = "support/reports.rs"]
+mod reports;
 mod support;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use nats::{Process, Server, Setup, wait_until};
-
-const SITE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/site");
+use reports::SITE;
 
 /// One with room for the queues of many folders.
 fn server() -> Server {
@@ -36,22 +37,6 @@ fn said(server: &Server) -> std::path::PathBuf {
     server.folder().join("readers")
 }
 
-/// What is printed, without the figures of time.
-fn timeless(printed: Vec<u8>) -> String {
-    let printed = String::from_utf8(printed).unwrap();
-    let lines = printed.split_inclusive('\n').map(|line| {
-        if let Some((before, after)) = line.split_once("\"seconds\":") {
-            let (_, after) = after.split_once(',').unwrap();
-            format!("{before}{after}")
-        } else if let Some((before, _)) = line.split_once(" of them shared; ") {
-            format!("{before}\n")
-        } else {
-            line.to_owned()
-        }
-    });
-    lines.collect()
-}
-
 /// What is printed with `--nats` and without: the same in all but time.
 fn both<A: AsRef<OsStr>>(server: &Server, arguments: &[A], expected: i32) -> String {
     both_in(Path::new("."), server, arguments, expected)
@@ -64,19 +49,7 @@ fn both_in<A: AsRef<OsStr>>(
     arguments: &[A],
     expected: i32,
 ) -> String {
-    let run = |own: &[&str]| -> Output {
-        let mut command = Command::new(support::example("linkcheck"));
-        command.current_dir(folder).args(own).args(arguments);
-        command.output().unwrap()
-    };
-    let ours = ["--nats", &server.url()];
-    let [threads, cluster] = [run(&[]), run(&ours)].map(|output| {
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(expected), "{said}");
-        (timeless(output.stdout), said)
-    });
-    assert_eq!(threads, cluster);
-    threads.0
+    reports::both(folder, &["--nats", &server.url()], arguments, expected)
 }
 
 #[test]
@@ -101,7 +74,7 @@ fn the_report_is_the_same_byte_for_byte() {
 fn the_exit_status_is_the_same_and_no_folders_are_mixed_up() {
     let server = server();
     let clean = tempfile::tempdir().unwrap();
-    fs::write(clean.path().join("index.html"), "<a href=index.html>it</a>").unwrap();
+    reports::write_clean(clean.path());
     let clean = clean.path().to_str().unwrap();
     let _readers = [
         reader(&server, &[clean, SITE]),
@@ -115,41 +88,26 @@ fn the_exit_status_is_the_same_and_no_folders_are_mixed_up() {
     both(&server, &["--workers", "0", SITE], 2);
 }
 
-/// A chain of pages, each linking to the next and to all before it.
-fn write_chain(folder: &Path, pages: u32) {
-    for n in 0..pages {
-        let links = (0..n).map(|before| format!("<a href=page{before}.html#p{n}>it</a>"));
-        let page = format!("<p id=p{n}><a href=page{}.html#p{}>next</a>", n + 1, n + 1);
-        let page = page + &links.collect::<String>();
-        fs::write(folder.join(format!("page{n}.html")), page).unwrap();
-    }
-}
-
 #[test]
 fn many_pages_that_two_processes_read_make_the_same_report() {
     let (server, folder) = (server(), tempfile::tempdir().unwrap());
-    write_chain(folder.path(), 150);
+    reports::write_chain(folder.path(), 150);
     let folder = folder.path().to_str().unwrap();
     let _readers = [reader(&server, &[folder]), reader(&server, &[folder])];
     let own = ["--json", "--workers", "4", folder];
-    let report: serde_json::Value = serde_json::from_str(&both(&server, &own, 1)).unwrap();
-    let broken = report["broken"].as_array().unwrap().len();
+    let report = both(&server, &own, 1);
     // Every link back is to an anchor that is not there, and the last link to the next page leads nowhere.
-    assert_eq!((&report["pages"], broken), (&150.into(), 150 * 149 / 2 + 1));
+    assert_eq!(reports::counts(&report), (150, 150 * 149 / 2 + 1));
 }
 
 #[test]
 fn why_a_page_is_unreadable_is_said_in_the_same_words() {
     let (server, folder) = (server(), tempfile::tempdir().unwrap());
     let folder = folder.path();
-    let links = "<a href=circle.html>a</a><a href=zero%00.html>b</a><a href=index.html#x>c</a>";
-    fs::write(folder.join("index.html"), links).unwrap();
-    std::os::unix::fs::symlink("circle.html", folder.join("circle.html")).unwrap();
+    reports::write_unreadable(folder);
     let _readers = [reader(&server, &[folder]), reader(&server, &[folder])];
     let text = both(&server, &[folder], 1);
-    assert_eq!(text.matches(": unreadable: ").count(), 2, "{text}");
-    assert!(text.contains("no such anchor") && text.contains(" 3 broken\n"));
-    assert!(!text.contains("other error"), "{text}");
+    reports::check_unreadable(&text);
 }
 
 #[test]

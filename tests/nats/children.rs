@@ -1,6 +1,6 @@
 //! A worker whose requests are processed by child processes: it outlives what these do not.
 
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
 use parallel_workers::process::Child;
 use parallel_workers::{Failure, ProcessorService, nats};
 
@@ -38,9 +38,9 @@ pub(crate) fn what_ends_its_child_is_set_aside_by_a_worker_that_lives() {
 }
 
 pub(crate) fn tests() -> Vec<Trial> {
-    let name = "children::what_ends_its_child_is_set_aside_by_a_worker_that_lives";
-    vec![Trial::test(name, || {
-        what_ends_its_child_is_set_aside_by_a_worker_that_lives();
-        Ok::<(), Failed>(())
-    })]
+    use crate::children;
+
+    tests! {
+        children: what_ends_its_child_is_set_aside_by_a_worker_that_lives;
+    }
 }

@@ -1,5 +1,8 @@
 //! Many machines, by way of NATS; with real servers.
 
+#[macro_use]
+#[path = "../support/list.rs"]
+mod list;
 #[path = "../backends/door.rs"]
 mod door;
 #[path = "../support/nats.rs"]
@@ -29,19 +32,7 @@ mod starts;
 mod storm;
 mod watch;
 
-use libtest_mimic::{Arguments, Failed, Trial};
-
-/// Lists functions as tests, under their own names.
-macro_rules! tests {
-    ($($module:ident: $($name:ident)*;)*) => {
-        vec![$($(
-            Trial::test(concat!(stringify!($module), "::", stringify!($name)), || {
-                $module::$name();
-                Ok::<(), Failed>(())
-            }),
-        )*)*]
-    };
-}
+use libtest_mimic::Arguments;
 
 fn main() {
     roles::play();

@@ -1,5 +1,8 @@
 //! Child processes: how they are started, what they are sent, and how they end. This program is its own child.
 
+#[macro_use]
+#[path = "../support/list.rs"]
+mod list;
 #[path = "../backends/door.rs"]
 mod door;
 #[path = "../support/mod.rs"]
@@ -14,22 +17,10 @@ mod start;
 mod window;
 mod worker;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::Arguments;
 use parallel_workers::process;
 
 use crate::worker::Worker;
-
-/// Lists functions as tests, under their own names.
-macro_rules! tests {
-    ($($module:ident: $($name:ident)*;)*) => {
-        vec![$($(
-            Trial::test(concat!(stringify!($module), "::", stringify!($name)), || {
-                $module::$name();
-                Ok::<(), Failed>(())
-            }),
-        )*)*]
-    };
-}
 
 fn main() {
     // Roles that this program has as a child, or as the parent of some.

@@ -2,23 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::load::Error;
-
-/// Whether there is such a program. Says so if there is none.
-pub fn is_there(program: &str) -> bool {
-    let mut command = Command::new(program);
-    command
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let is_there = command.status().is_ok_and(|status| status.success());
-    if !is_there {
-        eprintln!("there is no {program} that works: who needs it is left out");
-    }
-    is_there
-}
 
 /// A folder for what is installed.
 pub fn folder(name: &str) -> Result<PathBuf, Error> {

@@ -12,7 +12,11 @@ mod load;
 mod model;
 mod nats_server;
 mod ours;
+#[path = "../../peers/src/picture.rs"]
+mod picture;
 mod prediction;
+#[path = "../../peers/src/program.rs"]
+mod program;
 mod python;
 mod redis_server;
 mod report;

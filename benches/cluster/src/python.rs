@@ -8,6 +8,7 @@ use crate::case::Contender;
 use crate::cpu::Meter;
 use crate::install;
 use crate::load::{Error, Figures, Load};
+use crate::program;
 use crate::redis_server::RedisServer;
 use crate::workers::Workers;
 
@@ -30,7 +31,7 @@ struct Queue {
 
 /// Celery and arq, if they are there or can be installed.
 pub fn contenders() -> Vec<Contender> {
-    if !install::is_there("python3") || !install::is_there("redis-server") {
+    if !program::is_there("python3") || !program::is_there("redis-server") {
         return Vec::new();
     }
     let queues = [celery(), arq()].into_iter().filter_map(|mut queue| {

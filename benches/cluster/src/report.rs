@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::case::{Outcome, Row};
 use crate::load::Error;
+use crate::picture::{Group, picture};
 use crate::prediction::{self, Prediction};
 
 const OURS: &str = "ours";
@@ -49,7 +50,10 @@ impl Report {
             folder.join("cluster.json"),
             format!("{:#}\n", self.as_json()),
         )?;
-        fs::write(folder.join("cluster.svg"), picture(&self.outcomes))?;
+        fs::write(
+            folder.join("cluster.svg"),
+            picture(&groups(&self.outcomes), OURS),
+        )?;
         Ok(())
     }
 
@@ -117,54 +121,15 @@ fn prediction_as_json(prediction: &Prediction) -> Value {
 }
 
 /// Bars for each case, each as long as its time, on a logarithmic scale.
-fn picture(outcomes: &[Outcome]) -> String {
-    let mut bars = String::new();
-    let mut y = 10.0;
-    for outcome in outcomes {
-        let (name, work) = (&outcome.case.name, &outcome.case.work);
-        let _ = writeln!(
-            bars,
-            "<text x=\"10\" y=\"{}\" class=\"case\">{name}: {work}</text>",
-            y + 14.0
-        );
-        y += 24.0;
-        let least = outcome.rows.first().map_or(1.0, |row| row.micros);
-        for row in &outcome.rows {
-            bar(&mut bars, row, least, y);
-            y += 18.0;
-        }
-        y += 14.0;
-    }
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1000 {y:.0}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <style>.case{{font-weight:bold}}.name{{text-anchor:end}}.ours{{fill:#2f6fde}}.peer{{fill:#b8c0cc}}</style>\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{bars}</svg>\n"
-    )
-}
-
-fn bar(bars: &mut String, row: &Row, least: f64, y: f64) {
-    let (name, micros) = (row.name, row.micros);
-    let length = 30.0 + 90.0 * (micros / least).ln();
-    let class = if name.starts_with(OURS) {
-        "ours"
-    } else {
-        "peer"
+fn groups(outcomes: &[Outcome]) -> Vec<Group> {
+    let group = |outcome: &Outcome| Group {
+        title: format!("{}: {}", outcome.case.name, outcome.case.work),
+        unit: "µs",
+        bars: outcome
+            .rows
+            .iter()
+            .map(|row| (row.name, row.micros))
+            .collect(),
     };
-    let _ = writeln!(
-        bars,
-        "<text x=\"230\" y=\"{}\" class=\"name\">{name}</text>",
-        y + 12.0
-    );
-    let _ = writeln!(
-        bars,
-        "<rect x=\"238\" y=\"{}\" width=\"{length:.0}\" height=\"14\" class=\"{class}\"/>",
-        y + 1.0
-    );
-    let _ = writeln!(
-        bars,
-        "<text x=\"{:.0}\" y=\"{}\">{micros:.1} µs, {:.2}</text>",
-        244.0 + length,
-        y + 12.0,
-        micros / least
-    );
+    outcomes.iter().map(group).collect()
 }

@@ -11,7 +11,9 @@ mod floor;
 mod memory;
 mod node;
 mod ours;
+mod picture;
 mod processes;
+mod program;
 mod python;
 mod report;
 mod special;
@@ -58,7 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 .iter()
                 .any(|name| case.name.starts_with(name.as_str()))
     };
-    let has_python = arguments.python && elsewhere::is_there("python3");
+    let has_python = arguments.python && program::is_there("python3");
     let mut results = Vec::new();
     for mut case in cases::all().into_iter().filter(wanted) {
         if has_python {

@@ -7,6 +7,7 @@ use std::process::Command;
 use crate::case::{Contender, measured};
 use crate::elsewhere;
 use crate::processes::WINDOW;
+use crate::program;
 
 /// Where a worker finds what it is to do.
 const WORKER: &str = "module.exports = n => n * 3;\n";
@@ -66,7 +67,7 @@ fn run(folder: &Path, n: u64) -> (u64, f64) {
 
 /// Piscina for the case "processes", if it is there or can be installed.
 pub fn piscina() -> Option<Contender> {
-    if !elsewhere::is_there("node") || !elsewhere::is_there("npm") {
+    if !program::is_there("node") || !program::is_there("npm") {
         return None;
     }
     let folder = install()?;

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::case::Outcome;
+use crate::picture::{Group, picture};
 
 const OURS: &str = "ours";
 
@@ -68,53 +69,13 @@ fn as_json(outcomes: &[Outcome]) -> serde_json::Value {
 }
 
 /// Bars for each case, each as long as its time, on a logarithmic scale.
-fn picture(outcomes: &[Outcome]) -> String {
-    let mut bars = String::new();
-    let mut y = 10.0;
-    for outcome in outcomes {
-        let _ = writeln!(
-            bars,
-            "<text x=\"10\" y=\"{}\" class=\"case\">{}: {}</text>",
-            y + 14.0,
-            outcome.name,
-            outcome.work
-        );
-        y += 24.0;
-        let least = outcome.medians.first().map_or(1.0, |(_, median)| *median);
-        for (name, median) in &outcome.medians {
-            let length = 30.0 + 90.0 * (median / least).ln();
-            let class = if name.starts_with(OURS) {
-                "ours"
-            } else {
-                "peer"
-            };
-            let _ = writeln!(
-                bars,
-                "<text x=\"230\" y=\"{}\" class=\"name\">{name}</text>",
-                y + 12.0
-            );
-            let _ = writeln!(
-                bars,
-                "<rect x=\"238\" y=\"{}\" width=\"{length:.0}\" height=\"14\" class=\"{class}\"/>",
-                y + 1.0
-            );
-            let _ = writeln!(
-                bars,
-                "<text x=\"{:.0}\" y=\"{}\">{median:.0} {}, {:.2}</text>",
-                244.0 + length,
-                y + 12.0,
-                outcome.unit,
-                median / least
-            );
-            y += 18.0;
-        }
-        y += 14.0;
-    }
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1200 {y:.0}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <style>.case{{font-weight:bold}}.name{{text-anchor:end}}.ours{{fill:#2f6fde}}.peer{{fill:#b8c0cc}}</style>\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{bars}</svg>\n"
-    )
+fn groups(outcomes: &[Outcome]) -> Vec<Group> {
+    let group = |outcome: &Outcome| Group {
+        title: format!("{}: {}", outcome.name, outcome.work),
+        unit: outcome.unit,
+        bars: outcome.medians.clone(),
+    };
+    outcomes.iter().map(group).collect()
 }
 
 pub fn write(folder: &Path, outcomes: &[Outcome]) -> io::Result<()> {
@@ -125,5 +86,5 @@ pub fn write(folder: &Path, outcomes: &[Outcome]) -> io::Result<()> {
         folder.join("peers.json"),
         format!("{:#}\n", as_json(outcomes)),
     )?;
-    fs::write(folder.join("peers.svg"), picture(outcomes))
+    fs::write(folder.join("peers.svg"), picture(&groups(outcomes), OURS))
 }
