@@ -14,6 +14,7 @@ pub(crate) struct Caller<S> {
 
 impl Caller<Nobody> {
     /// The calling thread, which will see to being told later, if at all.
+    #[inline]
     pub(crate) fn here() -> Self {
         Self::telling(Nobody)
     }

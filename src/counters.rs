@@ -66,6 +66,7 @@ impl<'a> Tally<'a> {
 }
 
 impl Counters {
+    #[inline]
     pub(crate) fn count(&self, tally: Tally<'_>) {
         let counter = match tally {
             Tally::By(worker, ending) => return worker.count(ending),

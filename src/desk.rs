@@ -116,6 +116,7 @@ where
     }
 
     /// Ends a run.
+    #[inline]
     pub(crate) fn end(
         &self,
         Begun { entry, place, .. }: Begun<R, T>,

@@ -128,6 +128,7 @@ where
     }
 
     /// Queues a request, or joins it to an equal one.
+    #[inline]
     pub(crate) fn queue(
         self: &Arc<Self>,
         request: R,
@@ -137,6 +138,7 @@ where
     }
 
     /// The same. Where the ticket is the first, there is a new run, and it has the caller's subscriber.
+    #[inline]
     pub(crate) fn queue_for<S: Into<Option<Subscriber>>>(
         self: &Arc<Self>,
         caller: Caller<S>,
@@ -159,15 +161,18 @@ where
     }
 
     /// Whether a request of the calling thread's is not to come in. A hint where it is not so: the queue decides.
+    #[inline]
     pub(crate) fn refuses(&self) -> bool {
         !self.queue.is_open() && (!current::is_inside(self.id) || self.queue.is_closed())
     }
 
+    #[inline]
     pub(crate) fn hash_of(&self, request: &R) -> KeyHash {
         KeyHash::of(self.hasher.hash_one(request))
     }
 
     /// Queues a request, or joins it to an equal one. It comes back if there is no room for it.
+    #[inline]
     pub(crate) fn admit<S: Into<Option<Subscriber>>>(
         self: &Arc<Self>,
         request: R,
@@ -247,6 +252,7 @@ where
         }
     }
 
+    #[inline]
     pub(crate) fn entry<S: Into<Option<Subscriber>>>(
         self: &Arc<Self>,
         request: R,
@@ -264,6 +270,7 @@ where
         })
     }
 
+    #[inline]
     fn push(&self, entry: Arc<Entry<R, T>>) -> Result<Ticketed<R, T>, QueueError<R>> {
         let is_inside = !self.queue.is_open() && current::is_inside(self.id);
         // Before a worker can take it: what is counted is never too low.
@@ -308,6 +315,7 @@ where
 
     /// A worker begins a run that has waited for so many nanoseconds; `since` is the time, on its clock. `None`: it
     /// was withdrawn.
+    #[inline]
     pub(crate) fn start(
         &self,
         entry: &Arc<Entry<R, T>>,

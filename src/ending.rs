@@ -29,6 +29,7 @@ where
     T: Send + Sync + 'static,
 {
     /// Ends a run that a worker had. `ended`: what its last step was made from.
+    #[inline]
     pub(crate) fn end_running(
         &self,
         entry: Arc<Entry<R, T>>,
@@ -90,6 +91,7 @@ where
     }
 
     /// Writes the outcome and counts it. Gives those who are to be told.
+    #[inline]
     fn settle(
         &self,
         entry: &Entry<R, T>,
@@ -107,6 +109,7 @@ where
     }
 
     /// Lets go of a run that has settled, lets the next one of its key into the queue, and tells those who wait.
+    #[inline]
     fn let_go(&self, entry: Arc<Entry<R, T>>, next: Option<Arc<Entry<R, T>>>, told: Told) {
         // If all promises are gone, the user's values are dropped here.
         discard(entry);
@@ -153,6 +156,7 @@ where
     }
 
     /// Tells subscribers, with no lock held.
+    #[inline]
     pub(crate) fn notify(&self, told: Told) {
         let callbacks = told.wake();
         if !callbacks.is_empty() {

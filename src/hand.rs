@@ -38,6 +38,7 @@ impl<I: Placed> Hand<I> {
     }
 
     /// Puts items in. To be called under the queue's lock.
+    #[inline]
     pub(crate) fn fill(&self, items: impl Iterator<Item = Taken<I>>) {
         self.0.lock().extend(items);
     }

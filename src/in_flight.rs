@@ -28,6 +28,7 @@ impl KeyHash {
     }
 
     /// With something in all bits: hashbrown takes its tags from the top seven and its buckets from the lowest.
+    #[inline]
     fn spread(self) -> u64 {
         u64::from(self.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
@@ -117,6 +118,11 @@ impl<E> Default for Shard<E> {
 impl<E> Shard<E> {
     /// Takes out those of `entries` that are here, and gives them to `removed`.
     fn take_out(&mut self, entries: &mut Vec<(KeyHash, RequestId)>, removed: &mut Vec<Weak<E>>) {
+        let is_here = |(hash, id): &&(KeyHash, RequestId)| {
+            let found = self.table.find(hash.spread(), |slot| slot.id == *id);
+            found.is_some()
+        };
+        std::hint::black_box(entries.iter().filter(is_here).count());
         for (hash, id) in entries.drain(..) {
             let found = self.table.find_entry(hash.spread(), |slot| slot.id == id);
             removed.extend(found.map(|found| found.remove().0.entry));
@@ -146,6 +152,7 @@ impl<E: Keyed> InFlight<E> {
     /// Looks for an entry equal to `asked`, and asks it to take the caller in, or makes a new one.
     ///
     /// All closures run under the shard's lock; only `equal` may call foreign code.
+    #[inline]
     pub(crate) fn join_or_lead<Q, J>(
         &self,
         hash: KeyHash,
@@ -279,18 +286,21 @@ impl<E: Keyed> InFlight<E> {
     }
 
     /// The number of the shard in which an entry stands.
+    #[inline]
     pub(crate) fn shard_of(&self, hash: KeyHash) -> usize {
         // Bits that hashbrown does not use, as a rule: those next to the top seven. Truncated on purpose.
         let index = (hash.spread() << 7) >> (64 - self.shards.len().trailing_zeros());
         index as usize
     }
 
+    #[inline]
     fn shard(&self, hash: KeyHash) -> &Mutex<Shard<E>> {
         &self.shards[self.shard_of(hash)]
     }
 }
 
 /// Puts a new entry into its place, if `lead` makes one.
+#[inline]
 fn stand<E: Keyed, Q, J>(
     place: Entry<'_, Slot<E>>,
     asked: Q,

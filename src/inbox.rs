@@ -54,6 +54,7 @@ impl<I: Placed> Inbox<I> {
 
     /// Puts an item in, and says whether somebody is to be woken for it; gives it back where the gate does not let it
     /// through.
+    #[inline]
     pub(crate) fn push(&self, item: I, is_inside: bool, now: Option<Instant>) -> Result<bool, I> {
         let mut incoming = self.0.lock();
         if !incoming.gate.lets_in(is_inside) {
@@ -69,6 +70,7 @@ impl<I: Placed> Inbox<I> {
     }
 
     /// Gives all that is here for `lane`, which is empty.
+    #[inline]
     pub(crate) fn swap(&self, lane: &mut Lane<I>) {
         std::mem::swap(&mut self.0.lock().lane, lane);
     }

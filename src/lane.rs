@@ -71,6 +71,7 @@ impl<I: Placed> Lane<I> {
     }
 
     /// Puts an element at the end; `now`, where the caller has the time at hand.
+    #[inline]
     pub(crate) fn push(&mut self, item: I, now: Option<Instant>) {
         // Truncated on purpose: positions wrap around.
         let position = self.first.wrapping_add(self.slots.len() as u32);
@@ -97,6 +98,7 @@ impl<I: Placed> Lane<I> {
     }
 
     /// The first element, and when it came.
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<(I, Option<Instant>)> {
         let item = self.slots.pop_front()??;
         let came = self.stamps.front().map(|(_, came)| *came);
@@ -211,6 +213,7 @@ impl<I: Placed> Lane<I> {
     }
 
     /// Lets go of holes at the head, of stamps that no element needs any more, and of memory.
+    #[inline]
     fn tidy_head(&mut self) {
         while let Some(None) = self.slots.front() {
             self.slots.pop_front();

@@ -102,6 +102,7 @@ impl<R, T> Promise<R, T> {
     }
 
     /// How far the request has come.
+    #[inline]
     pub fn state(&self) -> State {
         self.entry().run.state_for(self.ticket)
     }
@@ -130,6 +131,7 @@ impl<R, T> Promise<R, T> {
     /// # Errors
     ///
     /// The promise comes back if it is not settled, has no output, or is not the last handle.
+    #[inline]
     pub fn into_output(mut self) -> Result<T, Self> {
         if !matches!(self.try_result(), Some(Ok(_))) {
             return Err(self);
@@ -152,6 +154,7 @@ impl<R, T> Promise<R, T> {
         }
     }
 
+    #[inline]
     fn entry(&self) -> &Arc<Entry<R, T>> {
         self.entry
             .as_ref()
@@ -215,6 +218,7 @@ impl<R, T> Promise<R, T> {
     }
 
     /// Has a set told of its member under `key` when the promise settles; `None` if it has settled.
+    #[inline]
     pub(crate) fn announce_to(&self, announcer: &Arc<Announcer>, key: u32) -> Option<Key> {
         let announcer = Arc::clone(announcer);
         let subscriber = Subscriber::Member {
@@ -231,6 +235,7 @@ where
     R: Hash + Eq + Send + Sync + 'static,
     T: Send + Sync + 'static,
 {
+    #[inline]
     pub(crate) fn new((entry, ticket): Ticketed<R, T>) -> Self {
         Self {
             entry: Some(entry),

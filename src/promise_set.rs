@@ -111,6 +111,7 @@ impl<R, T> PromiseSet<R, T> {
     /// # Panics
     ///
     /// With more than 2^32 promises in one set.
+    #[inline]
     pub fn insert(&self, promise: Promise<R, T>) {
         // LOCK: held until the member is in, so that whoever is told of it finds it. The run's own lock is taken
         // inside; nobody takes them the other way round.
@@ -137,6 +138,7 @@ impl<R, T> PromiseSet<R, T> {
 
     /// Adds the promise that `queue` gives, and whether its run tells the set already, by the subscriber that `queue`
     /// was given.
+    #[inline]
     pub(crate) fn insert_told(&mut self, queue: impl FnOnce(Subscriber) -> (Promise<R, T>, bool)) {
         let members = self.members.get_mut();
         let number = members.next_number();
@@ -184,11 +186,13 @@ impl<R, T> PromiseSet<R, T> {
     /// # Blocking
     ///
     /// Until one is settled.
+    #[inline]
     pub fn select_next(&self) -> Option<Promise<R, T>> {
         self.select_until(None)
     }
 
     /// A promise that is settled, if there is one now.
+    #[inline]
     pub fn try_select(&self) -> Option<Promise<R, T>> {
         let mut members = self.members.lock();
         if members.settled.is_empty() {
@@ -235,6 +239,7 @@ impl<R, T> PromiseSet<R, T> {
         self.select().for_each(|promise| f(&promise));
     }
 
+    #[inline]
     fn select_until(&self, deadline: Option<Instant>) -> Option<Promise<R, T>> {
         if let Some(promise) = self.try_select() {
             return Some(promise);
@@ -304,6 +309,7 @@ impl<R, T> PromiseSet<R, T> {
     }
 
     /// The promise that was taken. Whoever waits for another one need not, if it was the last.
+    #[inline]
     fn yielded(&self, taken: Option<(Promise<R, T>, bool)>) -> Option<Promise<R, T>> {
         let (promise, is_last) = taken?;
         if is_last {
@@ -325,11 +331,13 @@ impl<R, T> Members<R, T> {
     }
 
     /// The number of the next member.
+    #[inline]
     fn next_number(&self) -> u32 {
         u32::try_from(self.all.vacant_key()).expect("a set holds at most 2^32 promises")
     }
 
     /// What the next member tells when it settles.
+    #[inline]
     fn announcer(&mut self, ready: &Arc<Ready>) -> &Arc<Announcer> {
         if self.announcer_left == 0 {
             self.announcer = None;
@@ -340,6 +348,7 @@ impl<R, T> Members<R, T> {
     }
 
     /// The next one that has settled, and whether it was the last of all. Memory goes with the last of many.
+    #[inline]
     fn take(&mut self) -> Option<(Promise<R, T>, bool)> {
         let member = loop {
             let key = self.settled.pop_front()? as usize;
@@ -459,6 +468,7 @@ pub struct Select<'a, R, T> {
 impl<R, T> Iterator for Select<'_, R, T> {
     type Item = Promise<R, T>;
 
+    #[inline]
     fn next(&mut self) -> Option<Promise<R, T>> {
         self.set.select_next()
     }

@@ -56,6 +56,7 @@ impl<I: Assigned> Queue<I> {
 
     /// Puts an item in, and wakes a worker for it; gives it back where the gate does not let it through. `now`: the
     /// time, where somebody needs it exactly.
+    #[inline]
     pub(crate) fn push(&self, item: I, is_inside: bool, now: Option<Instant>) -> Result<(), I> {
         if item.line().is_some() {
             return self.push_assigned(item, is_inside, now);
@@ -132,6 +133,7 @@ impl<I: Assigned> Queue<I> {
 
     /// The next item for this worker, which has nothing in its hand. `most`: how many it is to have at most, this one
     /// and what it gets into its hand.
+    #[inline]
     pub(crate) fn pop(&self, worker: &WorkerRecord, most: usize) -> Popped<I> {
         let mut state = self.state.lock();
         let (popped, woken) = state.pop(worker, most);
@@ -252,6 +254,7 @@ impl<I: Assigned> Queue<I> {
     /// Where there was more to do and nobody waits for one worker, nobody can be told, and the lock is left alone.
     /// Whoever takes the last item says so before it ends, both SeqCst; so of those who end after that, the last one
     /// sees it. Whoever takes out the last one in another way says so, and then looks who has ended, himself.
+    #[inline]
     pub(crate) fn finished(&self, worker: &WorkerRecord) {
         worker.finish();
         if self.watchers.load(Ordering::SeqCst) == 0 {
@@ -273,6 +276,7 @@ impl<I: Assigned> Queue<I> {
         }
     }
 
+    #[inline]
     fn note_more(&self, state: &QueueState<I>) {
         let has_more = state.lanes.has_more();
         if self.has_more.load(Ordering::Relaxed) != has_more {

@@ -36,6 +36,7 @@ impl Announcer {
     }
 
     /// The members under `keys` have settled.
+    #[inline]
     pub(crate) fn announce(&self, keys: impl IntoIterator<Item = u32>) {
         self.0.announce(keys);
     }
@@ -43,6 +44,7 @@ impl Announcer {
 
 impl Ready {
     /// The members under `keys` have settled.
+    #[inline]
     pub(crate) fn announce(&self, keys: impl IntoIterator<Item = u32>) {
         let mut announced = self.announced.lock();
         announced.keys.extend(keys);
@@ -58,12 +60,14 @@ impl Ready {
     /// ORDERING: relaxed. What was announced before, in an order that somebody knows of, is seen here by that order;
     /// of what is announced at the same time, either may come first. Who waits took his place under the lock of the
     /// set's members, which whoever asks here holds.
+    #[inline]
     pub(crate) fn is_quiet(&self) -> bool {
         !self.is_busy.load(Ordering::Relaxed)
     }
 
     /// Gives all that have settled to `keys`, which is empty: so whoever takes them one by one meets those who
     /// announce only once in a while.
+    #[inline]
     pub(crate) fn take_all(&self, keys: &mut VecDeque<u32>) {
         if self.is_quiet() {
             return;

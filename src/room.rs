@@ -37,6 +37,7 @@ pub(crate) enum Waited {
 }
 
 impl Room {
+    #[inline]
     pub(crate) fn new(capacity: usize) -> Self {
         Self(Mutex::new(Places {
             free: i64::try_from(capacity).unwrap_or(i64::MAX),
@@ -48,6 +49,7 @@ impl Room {
     }
 
     /// Takes a place if one is free and nobody waits for it.
+    #[inline]
     pub(crate) fn try_take(&self) -> bool {
         let mut places = self.0.lock();
         let is_free = places.free > 0 && places.waiting.is_empty();
@@ -171,6 +173,7 @@ pub(crate) struct Place<D: Deref<Target = Room>> {
 }
 
 impl<D: Deref<Target = Room>> Place<D> {
+    #[inline]
     pub(crate) fn new(room: Option<D>) -> Self {
         Self {
             room,
@@ -179,6 +182,7 @@ impl<D: Deref<Target = Room>> Place<D> {
         }
     }
 
+    #[inline]
     pub(crate) fn try_take(&mut self) -> bool {
         self.is_taken = self.is_taken || self.room.as_deref().is_none_or(Room::try_take);
         self.is_taken
@@ -229,12 +233,14 @@ impl<D: Deref<Target = Room>> Place<D> {
     }
 
     /// The place is the request's, which gives it back.
+    #[inline]
     pub(crate) fn keep(&mut self) {
         self.room = None;
     }
 }
 
 impl<D: Deref<Target = Room>> Drop for Place<D> {
+    #[inline]
     fn drop(&mut self) {
         self.leave();
         if let (Some(room), true) = (self.room.as_deref(), self.is_taken) {

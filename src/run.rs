@@ -58,6 +58,7 @@ pub(crate) enum Left {
 
 impl<R, T> Run<R, T> {
     /// A queued run, and who is told of its outcome already.
+    #[inline]
     pub(crate) fn new(request: R, hash: KeyHash, terms: Terms, subscribers: Subscribers) -> Self {
         Self {
             request,
@@ -79,6 +80,7 @@ impl<R, T> Run<R, T> {
         self.hash
     }
 
+    #[inline]
     pub(crate) fn reading(&self) -> Reading {
         self.state.read()
     }
@@ -97,6 +99,7 @@ impl<R, T> Run<R, T> {
     }
 
     /// A worker takes the run; false if it was withdrawn.
+    #[inline]
     pub(crate) fn start(&self, worker: WorkerId) -> bool {
         // ORDERING: the step of the state word releases it to whoever sees the run running.
         self.worker.store(worker.0, Ordering::Relaxed);
@@ -135,6 +138,7 @@ impl<R, T> Run<R, T> {
     }
 
     /// The outcome, as the caller of `ticket` sees it.
+    #[inline]
     pub(crate) fn outcome_for(&self, ticket: Ticket) -> Option<Result<&T, Failure>> {
         if self.has_left(ticket) {
             return Some(Err(Failure::Aborted));
@@ -143,10 +147,12 @@ impl<R, T> Run<R, T> {
         Some(outcome.as_ref().map_err(Failure::clone))
     }
 
+    #[inline]
     pub(crate) fn is_settled(&self) -> bool {
         self.outcome.get().is_some()
     }
 
+    #[inline]
     pub(crate) fn state_for(&self, ticket: Ticket) -> State {
         if self.is_settled() || self.has_left(ticket) {
             return State::Settled;
@@ -158,6 +164,7 @@ impl<R, T> Run<R, T> {
     }
 
     /// Asks to be told of the outcome. The subscriber comes back if it can be read already.
+    #[inline]
     pub(crate) fn subscribe(&self, subscriber: Subscriber) -> Result<Key, Subscriber> {
         self.subscribers.lock().subscribe(subscriber)
     }
@@ -233,6 +240,7 @@ impl<R, T> Run<R, T> {
     }
 
     /// Writes the outcome. To be called once, by whoever ended the run.
+    #[inline]
     pub(crate) fn settle(&self, outcome: Result<T, Failure>) {
         let is_first = self.outcome.set(outcome).is_ok();
         debug_assert!(
@@ -242,15 +250,18 @@ impl<R, T> Run<R, T> {
     }
 
     /// Takes out all who are to be told. To be called once, when the outcome has been written.
+    #[inline]
     pub(crate) fn close(&self) -> Told {
         self.subscribers.lock().close()
     }
 
     /// The outcome itself.
+    #[inline]
     pub(crate) fn into_outcome(self) -> (R, Option<Result<T, Failure>>) {
         (self.request, self.outcome.into_inner())
     }
 
+    #[inline]
     fn has_left(&self, ticket: Ticket) -> bool {
         self.state.read().some_left() && self.subscribers.lock().has_left(ticket)
     }

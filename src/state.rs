@@ -153,12 +153,14 @@ pub(crate) struct StateWord(AtomicU64);
 
 impl StateWord {
     /// A queued run with one vote, its maker's.
+    #[inline]
     pub(crate) fn new(listed: bool) -> Self {
         Self(AtomicU64::new(
             ONE_TICKET | if listed { 0 } else { UNLISTED },
         ))
     }
 
+    #[inline]
     pub(crate) fn read(&self) -> Reading {
         Reading(self.0.load(Ordering::SeqCst))
     }
@@ -170,6 +172,7 @@ impl StateWord {
     }
 
     /// A worker takes the run. False: it was withdrawn.
+    #[inline]
     pub(crate) fn start(&self) -> bool {
         self.step(|word| match word.phase() {
             Phase::Queued => Ok(word.with_phase(Phase::Running)),
@@ -188,6 +191,7 @@ impl StateWord {
     }
 
     /// There is an outcome for a running run. `None`: it has been settled, as by a kill.
+    #[inline]
     pub(crate) fn finish(&self) -> Option<Reading> {
         self.step(|word| match word.phase() {
             Phase::Running => Ok(word.with_phase(Phase::Finishing)),
@@ -215,6 +219,7 @@ impl StateWord {
     }
 
     /// A caller wants to share the run.
+    #[inline]
     pub(crate) fn join(&self) -> Join {
         let joined = self.step(|word| match word.phase() {
             Phase::Withdrawn => Err(Join::Over),
@@ -250,6 +255,7 @@ impl StateWord {
         }
     }
 
+    #[inline]
     fn step<E>(&self, next: impl Fn(Reading) -> Result<u64, E>) -> Result<Reading, E> {
         let mut word = self.0.load(Ordering::Acquire);
         loop {

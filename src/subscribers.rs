@@ -30,6 +30,7 @@ pub(crate) enum Subscriber {
 }
 
 impl Subscriber {
+    #[inline]
     fn ticket(&self) -> Ticket {
         match self {
             Self::Waker { ticket, .. }
@@ -86,11 +87,13 @@ const FEW: usize = 16;
 
 impl Subscribers {
     /// Nobody, or one, whose serial number is 0.
+    #[inline]
     pub(crate) fn of(first: Option<Subscriber>) -> Self {
         Self(first.map_or(List::Empty, List::One))
     }
 
     /// Adds one. It comes back if there is nothing to wait for: the run has settled, or its caller has left.
+    #[inline]
     pub(crate) fn subscribe(&mut self, subscriber: Subscriber) -> Result<Key, Subscriber> {
         let ticket = subscriber.ticket();
         match &mut self.0 {
@@ -162,6 +165,7 @@ impl Subscribers {
     }
 
     /// The run has settled: takes all out, and takes nobody in any more.
+    #[inline]
     pub(crate) fn close(&mut self) -> Told {
         match std::mem::replace(&mut self.0, List::Closed(None)) {
             List::Empty => Told::Nobody,
@@ -319,6 +323,7 @@ type Callback = Box<dyn FnOnce() + Send>;
 
 impl Told {
     /// Wakes those who wait, and gives back the callbacks, in the order in which they were registered.
+    #[inline]
     pub(crate) fn wake(self) -> Callbacks {
         let mut callbacks = Callbacks::None;
         match self {
