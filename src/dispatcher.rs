@@ -14,7 +14,7 @@ use crate::current;
 use crate::error::{Failure, QueueError};
 use crate::held::{HeldPlace, HeldRequest};
 use crate::idle::Idleness;
-use crate::in_flight::{Admission, Found, InFlight, KeyHash};
+use crate::in_flight::{InFlight, KeyHash};
 use crate::observer::Observer;
 use crate::panic::discard;
 use crate::parked::Parked;
@@ -75,7 +75,18 @@ pub(crate) type Ticketed<R, T> = (Arc<Entry<R, T>>, Ticket);
 /// The same, for whoever does not want to keep it.
 pub(crate) type WeaklyTicketed<R, T> = (Weak<Entry<R, T>>, Ticket);
 
+/// Whether a run that is found takes in whoever asks.
+enum Found<R, T> {
+    /// It does, or another one does, and this is not needed.
+    Joined(Ticketed<R, T>, Option<Arc<Entry<R, T>>>),
+    /// It has ended: a new run may take its place.
+    Replace(Arc<Entry<R, T>>),
+    /// It stays; a new run has to wait beside it.
+    Keep(Arc<Entry<R, T>>),
+}
+
 /// Takes a ticket for a run. Otherwise: whether the run is over.
+#[inline]
 fn join<R, T>(entry: &Entry<R, T>) -> Result<Ticket, bool> {
     match entry.run.join() {
         Join::Joined(ticket) => {
@@ -148,14 +159,30 @@ where
         if self.refuses() {
             return Err(QueueError::Stopped(request));
         }
-        let mut request = request;
         let hash = self.hash_of(&request);
         let mut place = Place::new(self.room.as_deref());
         let mut caller = Some(caller);
+        match self.admit(request, hash, terms, &mut caller, &mut place) {
+            Ok(queued) => queued,
+            Err(back) => self.queue_later(back, hash, terms, caller, place),
+        }
+    }
+
+    /// Queues a request once there is room for it. Apart, so that queueing where there is room stays short.
+    #[cold]
+    fn queue_later<S: Into<Option<Subscriber>>>(
+        self: &Arc<Self>,
+        mut request: R,
+        hash: KeyHash,
+        terms: Terms,
+        mut caller: Option<Caller<S>>,
+        mut place: Place<&Room>,
+    ) -> Result<Ticketed<R, T>, QueueError<R>> {
         loop {
+            request = place.wait(self.id, terms.patience, request)?;
             match self.admit(request, hash, terms, &mut caller, &mut place) {
                 Ok(queued) => return queued,
-                Err(back) => request = place.wait(self.id, terms.patience, back)?,
+                Err(back) => request = back,
             }
         }
     }
@@ -181,37 +208,43 @@ where
         caller: &mut Option<Caller<S>>,
         place: &mut Place<impl Deref<Target = Room>>,
     ) -> Result<Result<Ticketed<R, T>, QueueError<R>>, R> {
-        let admission = self.in_flight.join_or_lead(
-            hash,
-            request,
-            |entry, request| {
-                terms.is_shared && entry.run.reading().is_listed() && entry.run.request() == request
-            },
-            |found| self.join(found),
-            |request| match caller.take_if(|_| place.try_take()) {
-                Some(caller) => Ok(self.entry(request, hash, terms, caller)),
-                None => Err(request),
-            },
-            |running, mine| self.parked.park(running, Arc::clone(mine)),
-        );
-        Ok(match admission {
-            Admission::Joined(ticketed, duplicate) => {
+        // LOCK: declared before the visit, so dropped after it; see `Visit::find`.
+        let mut unequal = Vec::new();
+        let mut shard = self.in_flight.visit(hash);
+        let found = shard.find(&mut unequal, |entry| {
+            terms.is_shared && entry.run.reading().is_listed() && *entry.run.request() == request
+        });
+        let found = match found.map(|found| self.join(found)) {
+            Some(Found::Joined(ticketed, unused)) => {
+                shard.joined();
+                drop(shard);
+                drop(unused);
                 self.joined(&ticketed.0, caller.take());
                 // A panic in its `Drop` would lose the ticket.
-                discard(duplicate);
-                Ok(ticketed)
+                discard(request);
+                return Ok(Ok(ticketed));
             }
-            Admission::Leads(entry) => {
-                place.keep();
-                self.push(entry)
-            }
-            Admission::Beside(entry) => {
-                place.keep();
-                self.observer.queued();
-                Ok((entry, Ticket::FIRST))
-            }
-            Admission::Declined(back) => return Err(back),
-        })
+            Some(Found::Replace(ended)) => Some((ended, true)),
+            Some(Found::Keep(running)) => Some((running, false)),
+            None => None,
+        };
+        let Some(caller) = caller.take_if(|_| place.try_take()) else {
+            drop(shard);
+            return Err(request);
+        };
+        let entry = self.entry(request, hash, terms, caller);
+        match &found {
+            None => shard.insert(&entry),
+            Some((ended, true)) => shard.replace(ended, &entry),
+            Some((running, false)) => self.parked.park(running, Arc::clone(&entry)),
+        }
+        drop(shard);
+        place.keep();
+        if let Some((_, false)) = found {
+            self.observer.queued();
+            return Ok(Ok((entry, Ticket::FIRST)));
+        }
+        Ok(self.push(entry))
     }
 
     /// A run that has ended before it began, for a request that was refused.
@@ -224,7 +257,9 @@ where
         (entry, Ticket::FIRST)
     }
 
-    fn join(&self, found: Arc<Entry<R, T>>) -> Found<Entry<R, T>, Ticketed<R, T>> {
+    /// Asks an equal run to take a caller in. To be called under its shard's lock.
+    #[inline]
+    fn join(&self, found: Arc<Entry<R, T>>) -> Found<R, T> {
         // One that has ended may stand in the table for a while.
         if self.share == Share::InFlight && found.run.is_settled() {
             return Found::Replace(found);

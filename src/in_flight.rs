@@ -12,10 +12,9 @@
 
 use crossbeam_utils::CachePadded;
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 
 use crate::request_id::RequestId;
-use crate::sync::{Arc, Mutex, Weak, thread};
+use crate::sync::{Arc, Mutex, MutexGuard, Weak, thread};
 
 /// A request's hash, in 32 bits: enough to tell apart all but a few of millions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,26 +79,11 @@ pub(crate) struct InFlight<E> {
     shards: Box<[CachePadded<Mutex<Shard<E>>>]>,
 }
 
-/// What `join_or_lead` came to.
-pub(crate) enum Admission<E, Q, J> {
-    /// There was an equal entry, and it took the caller in; here is what he asked with.
-    Joined(J, Q),
-    /// The caller's own entry is in the table.
-    Leads(Arc<E>),
-    /// The caller's own entry is not in the table, another one standing for its key.
-    Beside(Arc<E>),
-    /// The caller did not want to make an entry.
-    Declined(Q),
-}
-
-/// Whether an entry that is found takes in whoever asks.
-pub(crate) enum Found<E, J> {
-    /// It does, or another one does, and this is not needed.
-    Joined(J, Option<Arc<E>>),
-    /// It has ended: a new entry may take its place.
-    Replace(Arc<E>),
-    /// It stays; a new entry has to wait beside it.
-    Keep(Arc<E>),
+/// A part of the table under its lock, for whoever looks for an equal entry there, and may put in his own.
+#[derive(Debug)]
+pub(crate) struct Visit<'a, E> {
+    shard: MutexGuard<'a, Shard<E>>,
+    hash: KeyHash,
 }
 
 /// A part that has shrunk to an eighth of its memory gives most of it back, but none below this.
@@ -149,49 +133,13 @@ impl<E: Keyed> InFlight<E> {
         }
     }
 
-    /// Looks for an entry equal to `asked`, and asks it to take the caller in, or makes a new one.
-    ///
-    /// All closures run under the shard's lock; only `equal` may call foreign code.
+    /// Locks the part in which entries with this hash stand.
     #[inline]
-    pub(crate) fn join_or_lead<Q, J>(
-        &self,
-        hash: KeyHash,
-        asked: Q,
-        equal: impl Fn(&E, &Q) -> bool,
-        join: impl FnOnce(Arc<E>) -> Found<E, J>,
-        lead: impl FnOnce(Q) -> Result<Arc<E>, Q>,
-        keep: impl FnOnce(&Arc<E>, &Arc<E>),
-    ) -> Admission<E, Q, J> {
-        // LOCK: what was looked at is dropped after the lock, for these pointers may be the last by then.
-        let mut found = None;
-        let mut others = Vec::new();
-        let mut shard = self.shard(hash).lock();
-        let is_equal = |slot: &Slot<E>| {
-            let entry = (slot.hash == hash).then(|| slot.entry.upgrade()).flatten();
-            let Some(entry) = entry else { return false };
-            let is_equal = equal(&entry, &asked);
-            if is_equal {
-                found = Some(entry);
-            } else {
-                others.push(entry);
-            }
-            is_equal
-        };
-        let place = shard
-            .table
-            .entry(hash.spread(), is_equal, |slot| slot.hash.spread());
-        let (admission, unused) = match found.map(join) {
-            Some(Found::Joined(joined, unused)) => {
-                shard.joined += 1;
-                (Admission::Joined(joined, asked), unused)
-            }
-            Some(Found::Keep(found)) => (stand_beside(&found, asked, lead, keep), Some(found)),
-            Some(Found::Replace(found)) => (stand(place, asked, lead), Some(found)),
-            None => (stand(place, asked, lead), None),
-        };
-        drop(shard);
-        drop((unused, others));
-        admission
+    pub(crate) fn visit(&self, hash: KeyHash) -> Visit<'_, E> {
+        Visit {
+            shard: self.shard(hash).lock(),
+            hash,
+        }
     }
 
     /// Takes `entry` out, if it is there itself; what `successor` gives takes its place. `successor` runs under
@@ -299,34 +247,55 @@ impl<E: Keyed> InFlight<E> {
     }
 }
 
-/// Puts a new entry into its place, if `lead` makes one.
-#[inline]
-fn stand<E: Keyed, Q, J>(
-    place: Entry<'_, Slot<E>>,
-    asked: Q,
-    lead: impl FnOnce(Q) -> Result<Arc<E>, Q>,
-) -> Admission<E, Q, J> {
-    match lead(asked) {
-        Ok(mine) => {
-            place.insert(Slot::of(&mine));
-            Admission::Leads(mine)
-        }
-        Err(asked) => Admission::Declined(asked),
+impl<E: Keyed> Visit<'_, E> {
+    /// The entry that `is_equal` accepts, which may call foreign code. What it was shown besides comes into `unequal`.
+    ///
+    /// LOCK: both are to be dropped after this, for by then they may be the last pointers to what they point to.
+    #[inline]
+    pub(crate) fn find(
+        &self,
+        unequal: &mut Vec<Arc<E>>,
+        is_equal: impl Fn(&E) -> bool,
+    ) -> Option<Arc<E>> {
+        let mut found = None;
+        self.shard.table.find(self.hash.spread(), |slot| {
+            let entry = (slot.hash == self.hash).then(|| slot.entry.upgrade());
+            let Some(entry) = entry.flatten() else {
+                return false;
+            };
+            let is_found = is_equal(&entry);
+            if is_found {
+                found = Some(entry);
+            } else {
+                unequal.push(entry);
+            }
+            is_found
+        });
+        found
     }
-}
 
-/// Has a new entry, if `lead` makes one, wait beside one that stays.
-fn stand_beside<E, Q, J>(
-    found: &Arc<E>,
-    asked: Q,
-    lead: impl FnOnce(Q) -> Result<Arc<E>, Q>,
-    keep: impl FnOnce(&Arc<E>, &Arc<E>),
-) -> Admission<E, Q, J> {
-    match lead(asked) {
-        Ok(mine) => {
-            keep(found, &mine);
-            Admission::Beside(mine)
+    /// Counts that somebody was taken in by an entry that he found.
+    #[inline]
+    pub(crate) fn joined(&mut self) {
+        self.shard.joined += 1;
+    }
+
+    /// Puts in an entry that has no equal here.
+    #[inline]
+    pub(crate) fn insert(&mut self, entry: &Arc<E>) {
+        let Shard { table, .. } = &mut *self.shard;
+        table.insert_unique(self.hash.spread(), Slot::of(entry), |slot| {
+            slot.hash.spread()
+        });
+    }
+
+    /// Puts an entry into the place of one that has ended.
+    pub(crate) fn replace(&mut self, old: &E, entry: &Arc<E>) {
+        let id = old.id();
+        let found = self.shard.table.find_mut(self.hash.spread(), |slot| slot.id == id);
+        match found {
+            Some(slot) => *slot = Slot::of(entry),
+            None => self.insert(entry),
         }
-        Err(asked) => Admission::Declined(asked),
     }
 }

@@ -133,28 +133,25 @@ impl<R, T> Promise<R, T> {
     /// The promise comes back if it is not settled, has no output, or is not the last handle.
     #[inline]
     pub fn into_output(mut self) -> Result<T, Self> {
-        if !matches!(self.try_result(), Some(Ok(_))) {
+        if !self.entry().run.has_output_for(self.ticket) {
             return Err(self);
         }
         let Some(entry) = self.entry.take() else {
             return Err(self);
         };
         entry.release();
-        let entry = match Arc::try_unwrap(entry) {
-            Ok(entry) => entry,
+        // Its parts are taken out where they are: to move the whole is what takes the time here.
+        let mut whole = Arc::try_unwrap(entry);
+        match &mut whole {
+            Ok(entry) => Ok(entry.run.take_output()),
             Err(entry) => {
                 entry.hold();
-                self.entry = Some(entry);
-                return Err(self);
+                self.entry = Some(Arc::clone(entry));
+                Err(self)
             }
-        };
-        match entry.run.into_outcome().1 {
-            Some(Ok(output)) => Ok(output),
-            _ => unreachable!("the output was there, and an outcome is written once"),
         }
     }
 
-    #[inline]
     fn entry(&self) -> &Arc<Entry<R, T>> {
         self.entry
             .as_ref()
@@ -186,6 +183,12 @@ impl<R, T> Promise<R, T> {
             return None;
         }
         self.try_result()
+    }
+
+    /// Whether its run has settled. If not, the promise may have, by an abort of its own.
+    #[inline]
+    pub(crate) fn has_outcome(&self) -> bool {
+        self.entry().run.is_settled()
     }
 
     /// Whether it is what the worker whose thread this is has to do itself, when its requests are done.

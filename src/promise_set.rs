@@ -19,7 +19,7 @@ use crate::promise::Promise;
 use crate::ready::{Announcer, Ready};
 use crate::state::Ticket;
 use crate::subscribers::{Key, Subscriber};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, MutexGuard};
 use crate::task::TaskWait;
 use crate::waiting;
 use crate::waits::Target;
@@ -118,7 +118,7 @@ impl<R, T> PromiseSet<R, T> {
         let mut members = self.members.lock();
         let number = members.next_number();
         // One that has settled need not be asked to tell.
-        let key = if promise.is_settled() {
+        let key = if promise.has_outcome() {
             None
         } else {
             promise.announce_to(members.announcer(&self.ready), number)
@@ -198,9 +198,8 @@ impl<R, T> PromiseSet<R, T> {
         if members.settled.is_empty() {
             self.ready.take_all(&mut members.settled);
         }
-        let taken = members.take();
-        drop(members);
-        self.yielded(taken)
+        let promise = members.take()?;
+        self.yielded(members, promise)
     }
 
     /// The promise that settles next, within `timeout`. `None` too if the set is empty.
@@ -300,19 +299,28 @@ impl<R, T> PromiseSet<R, T> {
         };
         let taken = members.take();
         let is_empty = members.all.is_empty();
-        drop(members);
+        let promise = match taken {
+            Some(promise) => self.yielded(members, promise),
+            None => {
+                drop(members);
+                None
+            }
+        };
         drop(unused);
-        match self.yielded(taken) {
-            None if !is_empty => None,
-            promise => Some(promise),
-        }
+        (promise.is_some() || is_empty).then_some(promise)
     }
 
     /// The promise that was taken. Whoever waits for another one need not, if it was the last.
     #[inline]
-    fn yielded(&self, taken: Option<(Promise<R, T>, bool)>) -> Option<Promise<R, T>> {
-        let (promise, is_last) = taken?;
-        if is_last {
+    fn yielded(
+        &self,
+        members: MutexGuard<'_, Members<R, T>>,
+        promise: Promise<R, T>,
+    ) -> Option<Promise<R, T>> {
+        let was_last = members.all.is_empty();
+        // LOCK: released before anybody is woken.
+        drop(members);
+        if was_last {
             self.ready.wake_all();
         }
         Some(promise)
@@ -347,27 +355,37 @@ impl<R, T> Members<R, T> {
         self.announcer.get_or_insert_with(|| Announcer::of(ready))
     }
 
-    /// The next one that has settled, and whether it was the last of all. Memory goes with the last of many.
+    /// The next one that has settled.
     #[inline]
-    fn take(&mut self) -> Option<(Promise<R, T>, bool)> {
+    fn take(&mut self) -> Option<Promise<R, T>> {
         let member = loop {
             let key = self.settled.pop_front()? as usize;
-            let is_settled = |member: &Member<R, T>| member.promise.is_settled();
-            if self.gave_up && !self.all.get(key).is_some_and(is_settled) {
+            if self.gave_up && !self.has_settled(key) {
                 continue;
             }
             if let Some(member) = self.all.try_remove(key) {
                 break member;
             }
         };
-        if self.settled.is_empty() && self.settled.capacity() > KEEP {
+        if self.settled.is_empty() {
+            self.give_back_memory();
+        }
+        Some(member.promise)
+    }
+
+    fn has_settled(&self, key: usize) -> bool {
+        let member = self.all.get(key);
+        member.is_some_and(|member| member.promise.is_settled())
+    }
+
+    /// Memory goes with the last of many.
+    fn give_back_memory(&mut self) {
+        if self.settled.capacity() > KEEP {
             self.settled = VecDeque::new();
         }
-        let is_last = self.all.is_empty();
-        if is_last && self.all.capacity() > KEEP {
+        if self.all.is_empty() && self.all.capacity() > KEEP {
             self.all = Slab::new();
         }
-        Some((member.promise, is_last))
     }
 }
 

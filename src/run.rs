@@ -147,6 +147,12 @@ impl<R, T> Run<R, T> {
         Some(outcome.as_ref().map_err(Failure::clone))
     }
 
+    /// Whether there is an output, as the caller of `ticket` sees it.
+    #[inline]
+    pub(crate) fn has_output_for(&self, ticket: Ticket) -> bool {
+        matches!(self.outcome.get(), Some(Ok(_))) && !self.has_left(ticket)
+    }
+
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
         self.outcome.get().is_some()
@@ -255,7 +261,16 @@ impl<R, T> Run<R, T> {
         self.subscribers.lock().close()
     }
 
-    /// The outcome itself.
+    /// The output itself, which is there.
+    #[inline]
+    pub(crate) fn take_output(&mut self) -> T {
+        match self.outcome.take() {
+            Some(Ok(output)) => output,
+            _ => unreachable!("the output was there, and an outcome is written once"),
+        }
+    }
+
+    /// The request, and the outcome itself.
     #[inline]
     pub(crate) fn into_outcome(self) -> (R, Option<Result<T, Failure>>) {
         (self.request, self.outcome.into_inner())

@@ -8,7 +8,8 @@ use ::shuttle as checker;
 use std::time::Instant;
 
 use ahash::RandomState;
-use checker::sync::{Mutex as Inner, MutexGuard};
+pub(crate) use checker::sync::MutexGuard;
+use checker::sync::Mutex as Inner;
 
 #[cfg(parallel_workers_sync = "shuttle")]
 pub(crate) use checker::sync::atomic;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ::parking_lot::MutexGuard;
+pub(crate) use ::parking_lot::MutexGuard;
 use ahash::RandomState;
 
 pub(crate) use std::sync::atomic;

@@ -1,6 +1,7 @@
 //! `std`'s.
 
-use std::sync::{Mutex as Inner, MutexGuard};
+pub(crate) use std::sync::MutexGuard;
+use std::sync::Mutex as Inner;
 use std::time::Instant;
 
 use ahash::RandomState;
