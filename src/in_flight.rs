@@ -292,7 +292,10 @@ impl<E: Keyed> Visit<'_, E> {
     /// Puts an entry into the place of one that has ended.
     pub(crate) fn replace(&mut self, old: &E, entry: &Arc<E>) {
         let id = old.id();
-        let found = self.shard.table.find_mut(self.hash.spread(), |slot| slot.id == id);
+        let found = self
+            .shard
+            .table
+            .find_mut(self.hash.spread(), |slot| slot.id == id);
         match found {
             Some(slot) => *slot = Slot::of(entry),
             None => self.insert(entry),

@@ -4,14 +4,19 @@
 //! of its own, and workers take from another lane, under the queue's lock; when that is empty, the two lanes are
 //! swapped. The order stays that of arrival, and callers and workers meet once in a while.
 //!
+//! Where items come about as fast as they are done, they would still meet at almost each, and both be slower for it. So
+//! a worker whose jobs are short lets a few gather before it comes for more, for less than a microsecond; never where
+//! only one came since the last time, for then somebody may wait for its outcome before he puts in the next one.
+//!
 //! The inbox's lock is the innermost: whoever holds the queue's may take it, and nothing is called under it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
 use crate::lane::{Lane, Placed};
-use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{Mutex, now, thread};
 
 /// What may come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +38,13 @@ impl Gate {
 }
 
 #[derive(Debug)]
-pub(crate) struct Inbox<I>(CachePadded<Mutex<Incoming<I>>>);
+pub(crate) struct Inbox<I> {
+    incoming: CachePadded<Mutex<Incoming<I>>>,
+    /// For how many nanoseconds items are to gather. Written under the queue's lock.
+    lull: CachePadded<AtomicU32>,
+    /// At most so many; none, where nobody can put anything in while a worker looks on.
+    longest_lull: u32,
+}
 
 #[derive(Debug)]
 struct Incoming<I> {
@@ -43,20 +54,44 @@ struct Incoming<I> {
     calls: bool,
 }
 
+/// In nanoseconds; about what it takes to put in four items.
+const LONGEST_LULL: u32 = 800;
+const SHORTEST_LULL: u32 = 100;
+/// So few at a time are too few,
+const FEW: usize = 16;
+/// and so many more than need be.
+const MANY: usize = 128;
+
+/// How long items are to gather from now on, where `found` had come since the last time.
+fn next_lull(lull: u32, longest: u32, found: usize) -> u32 {
+    match found {
+        0 | 1 => 0,
+        ..FEW => (2 * lull).max(SHORTEST_LULL).min(longest),
+        FEW..MANY => lull,
+        MANY.. => lull / 2,
+    }
+}
+
 impl<I: Placed> Inbox<I> {
     pub(crate) fn new() -> Self {
-        Self(CachePadded::new(Mutex::new(Incoming {
+        let incoming = Incoming {
             lane: Lane::new(),
             gate: Gate::Open,
             calls: false,
-        })))
+        };
+        let has_others = thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
+        Self {
+            incoming: CachePadded::new(Mutex::new(incoming)),
+            lull: CachePadded::new(AtomicU32::new(0)),
+            longest_lull: if has_others { LONGEST_LULL } else { 0 },
+        }
     }
 
     /// Puts an item in, and says whether somebody is to be woken for it; gives it back where the gate does not let it
     /// through.
     #[inline]
     pub(crate) fn push(&self, item: I, is_inside: bool, now: Option<Instant>) -> Result<bool, I> {
-        let mut incoming = self.0.lock();
+        let mut incoming = self.incoming.lock();
         if !incoming.gate.lets_in(is_inside) {
             return Err(item);
         }
@@ -66,43 +101,58 @@ impl<I: Placed> Inbox<I> {
 
     /// Puts an item in that was let in before.
     pub(crate) fn push_accepted(&self, item: I, now: Option<Instant>) {
-        self.0.lock().lane.push(item, now);
+        self.incoming.lock().lane.push(item, now);
     }
 
     /// Gives all that is here for `lane`, which is empty.
     #[inline]
     pub(crate) fn swap(&self, lane: &mut Lane<I>) {
-        std::mem::swap(&mut self.0.lock().lane, lane);
+        std::mem::swap(&mut self.incoming.lock().lane, lane);
+        // ORDERING: relaxed, here and below: it is no more than a hint, and written under the queue's lock.
+        let lull = self.lull.load(Ordering::Relaxed);
+        let next = next_lull(lull, self.longest_lull, lane.len());
+        if next != lull {
+            self.lull.store(next, Ordering::Relaxed);
+        }
+    }
+
+    /// Lets items gather, where they come about as fast as they are done.
+    #[inline]
+    pub(crate) fn let_gather(&self) {
+        let lull = self.lull.load(Ordering::Relaxed);
+        if lull > 0 {
+            pass(Duration::from_nanos(lull.into()));
+        }
     }
 
     /// Takes `item` out; `None` where it is not here.
     pub(crate) fn remove(&self, item: &I, wants_time: bool) -> Option<(I, Option<Instant>)> {
-        self.0.lock().lane.remove_timed(item, wants_time)
+        self.incoming.lock().lane.remove_timed(item, wants_time)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.lock().lane.len()
+        self.incoming.lock().lane.len()
     }
 
     pub(crate) fn oldest(&self) -> Option<Instant> {
-        self.0.lock().lane.oldest()
+        self.incoming.lock().lane.oldest()
     }
 
     /// From now on somebody sleeps who is to be woken, or nobody does. Gives whether something is here that came
     /// before.
     pub(crate) fn set_calls(&self, calls: bool) -> bool {
-        let mut incoming = self.0.lock();
+        let mut incoming = self.incoming.lock();
         incoming.calls = calls;
         !incoming.lane.is_empty()
     }
 
     pub(crate) fn set_gate(&self, gate: Gate) {
-        self.0.lock().gate = gate;
+        self.incoming.lock().gate = gate;
     }
 
     /// Lets nothing in any more, if nothing is here.
     pub(crate) fn close_if_empty(&self) -> bool {
-        let mut incoming = self.0.lock();
+        let mut incoming = self.incoming.lock();
         let is_empty = incoming.lane.is_empty();
         if is_empty {
             incoming.gate = Gate::Closed;
@@ -112,6 +162,36 @@ impl<I: Placed> Inbox<I> {
 
     /// Takes everything out.
     pub(crate) fn drain(&self) -> Vec<I> {
-        self.0.lock().lane.drain()
+        self.incoming.lock().lane.drain()
+    }
+}
+
+/// Lets time pass without sleeping, which would take far longer.
+fn pass(time: Duration) {
+    let begin = now();
+    while now().saturating_duration_since(begin) < time {
+        for _ in 0..4 {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_gather_only_where_a_few_come_at_a_time() {
+        let after = |found: &[usize]| {
+            let next = |lull, found: &usize| next_lull(lull, LONGEST_LULL, *found);
+            found.iter().fold(0, next)
+        };
+        assert_eq!(after(&[1, 1, 1]), 0);
+        assert_eq!(after(&[2]), SHORTEST_LULL);
+        assert_eq!(after(&[2; 20]), LONGEST_LULL);
+        assert_eq!(after(&[2, 2, FEW]), 2 * SHORTEST_LULL);
+        assert_eq!(after(&[2, 2, MANY]), SHORTEST_LULL);
+        assert_eq!(after(&[2, 2, 2, 1]), 0);
+        assert_eq!(next_lull(0, 0, 2), 0, "with one processor");
     }
 }

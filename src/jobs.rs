@@ -412,6 +412,9 @@ where
         } else {
             1
         };
+        if most > 1 {
+            home.queue.let_gather();
+        }
         match waker {
             None => home.queue.pop(record, most),
             Some(waker) => home.queue.pop_or_sleep(record, most, waker.clone()),

@@ -169,7 +169,7 @@ impl<I: Assigned> Lanes<I> {
 
     /// Puts up to `n` items into a worker's hand, and fewer where others have to do as much.
     fn fill(&mut self, index: usize, n: usize) {
-        let n = n.min(self.shared.len() / (2 * self.seats.len()));
+        let n = n.min(self.shared.len() / self.seats.len());
         if n > 0 {
             let seat = &mut self.seats[index];
             seat.hand.fill((0..n).map_while(|_| self.shared.pop()));

@@ -143,6 +143,16 @@ impl<I: Assigned> Queue<I> {
         popped
     }
 
+    /// Lets items gather in the inbox, where a worker would come for each. To be called by one whose jobs are short,
+    /// before it takes the next.
+    #[inline]
+    pub(crate) fn let_gather(&self) {
+        // ORDERING: relaxed; at worst it waits, or does not, in vain.
+        if !self.has_more.load(Ordering::Relaxed) {
+            self.inbox.let_gather();
+        }
+    }
+
     /// The next item for this worker, or a place among the sleepers.
     pub(crate) fn pop_or_sleep(
         &self,

@@ -75,7 +75,9 @@ use parking_lot as primitives;
 )))]
 use shipped as primitives;
 
-pub(crate) use primitives::{Mutex, MutexGuard, OnceLock, atomic, now, random_state, thread, thread_local};
+pub(crate) use primitives::{
+    Mutex, MutexGuard, OnceLock, atomic, now, random_state, thread, thread_local,
+};
 
 /// What lives as long as the process, and so longer than one run of a model, which does not see it. So nothing that a
 /// model sees may be done under a lock from here: it would be interrupted there, and all the others would wait for ever.

@@ -8,8 +8,8 @@ use ::shuttle as checker;
 use std::time::Instant;
 
 use ahash::RandomState;
-pub(crate) use checker::sync::MutexGuard;
 use checker::sync::Mutex as Inner;
+pub(crate) use checker::sync::MutexGuard;
 
 #[cfg(parallel_workers_sync = "shuttle")]
 pub(crate) use checker::sync::atomic;

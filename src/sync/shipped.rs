@@ -1,7 +1,7 @@
 //! `std`'s.
 
-pub(crate) use std::sync::MutexGuard;
 use std::sync::Mutex as Inner;
+pub(crate) use std::sync::MutexGuard;
 use std::time::Instant;
 
 use ahash::RandomState;
