@@ -264,7 +264,7 @@ impl<R, T> Run<R, T> {
     /// The output itself, which is there.
     #[inline]
     pub(crate) fn take_output(&mut self) -> T {
-        match self.outcome.take() {
+        match std::mem::take(&mut self.outcome).into_inner() {
             Some(Ok(output)) => output,
             _ => unreachable!("the output was there, and an outcome is written once"),
         }

@@ -9,6 +9,12 @@ pub(crate) struct OnceLock<T> {
     cell: std::sync::OnceLock<T>,
 }
 
+impl<T> Default for OnceLock<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> OnceLock<T> {
     pub(crate) fn new() -> Self {
         Self {
