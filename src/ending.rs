@@ -158,6 +158,9 @@ where
     /// Tells subscribers, with no lock held.
     #[inline]
     pub(crate) fn notify(&self, told: Told) {
+        if matches!(told, Told::Nobody) {
+            return;
+        }
         let callbacks = told.wake();
         if !callbacks.is_empty() {
             let panics = current::in_callback(self.id, || callbacks.call());

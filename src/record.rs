@@ -432,6 +432,7 @@ impl WorkerRecord {
         }
     }
 
+    #[inline]
     fn period(&self) -> (u64, bool) {
         let period = self.figures.period.load(Ordering::Relaxed);
         (period >> 1, period & 1 == 1)
