@@ -151,6 +151,7 @@ mod renewal;
 
 mod abort_on_drop;
 mod awaiting;
+mod members;
 mod promise;
 mod promise_future;
 mod promise_set;

@@ -61,13 +61,9 @@ impl<R, T> Promise<R, T> {
     /// that.
     #[doc(alias = "recv_data")]
     #[doc(alias = "get_return!")]
+    #[inline]
     pub fn wait(&self) -> Result<&T, Failure> {
-        if let Some(outcome) = self.try_result() {
-            return outcome;
-        }
-        let mut key = None;
-        let block = || block_on(|waker| self.poll(&mut key, waker));
-        waiting::wait(|| vec![self.named_target()], block).unwrap_or_else(Err)
+        self.try_result().unwrap_or_else(|| self.wait_long())
     }
 
     /// The outcome, if the promise settles within `timeout`; one that is too long for the clock means for ever.
@@ -92,6 +88,7 @@ impl<R, T> Promise<R, T> {
 
     /// The outcome, if the promise is settled.
     #[doc(alias = "poll")]
+    #[inline]
     pub fn try_result(&self) -> Option<Result<&T, Failure>> {
         self.entry().run.outcome_for(self.ticket)
     }
@@ -156,6 +153,14 @@ impl<R, T> Promise<R, T> {
         self.entry
             .as_ref()
             .expect("only `into_output` takes it, which consumes the promise")
+    }
+
+    // Apart, so that reading what is there stays short.
+    #[cold]
+    fn wait_long(&self) -> Result<&T, Failure> {
+        let mut key = None;
+        let block = || block_on(|waker| self.poll(&mut key, waker));
+        waiting::wait(|| vec![self.named_target()], block).unwrap_or_else(Err)
     }
 
     fn wait_until(&self, deadline: Option<Instant>) -> Option<Result<&T, Failure>> {

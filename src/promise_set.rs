@@ -3,22 +3,20 @@
 //! The set keeps its promises; each run is asked to announce its member's key to the set's queue when it settles.
 //! Nobody scans, and a promise that was yielded is gone from the set.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::hash::Hash;
-use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_core::Stream;
-use slab::Slab;
 
 use crate::blocking::{block_until, deadline_after};
+use crate::members::{Members, ShortKey};
 use crate::promise::Promise;
-use crate::ready::{Announcer, Ready};
+use crate::ready::Ready;
 use crate::state::Ticket;
-use crate::subscribers::{Key, Subscriber};
+use crate::subscribers::Subscriber;
 use crate::sync::{Arc, Mutex, MutexGuard};
 use crate::task::TaskWait;
 use crate::waiting;
@@ -53,48 +51,6 @@ pub struct PromiseSet<R, T> {
     wait: TaskWait,
 }
 
-struct Members<R, T> {
-    all: Slab<Member<R, T>>,
-    /// Those that were announced and are still to be yielded.
-    settled: VecDeque<u32>,
-    /// What the next members tell, and how many more may have this one.
-    announcer: Option<Arc<Announcer>>,
-    announcer_left: u32,
-    /// Whether one was given up before it settled. It may have been announced all the same, and another one may have
-    /// its number now.
-    gave_up: bool,
-}
-
-struct Member<R, T> {
-    promise: Promise<R, T>,
-    /// Where to unsubscribe. Short, for a set may have millions of members.
-    key: ShortKey,
-}
-
-/// One more than the serial number of a subscription, in 32 bits, and never zero: so a free place among the members
-/// is told from a taken one without a word for that.
-#[derive(Clone, Copy)]
-struct ShortKey(NonZeroU32);
-
-impl ShortKey {
-    /// The promise was settled when it came. Also for numbers that are too large for this: such a subscription stays
-    /// until its run settles, and what is announced then is announced to nobody.
-    const NONE: Self = Self(NonZeroU32::MAX);
-    /// The first subscriber of a run.
-    const FIRST: Self = Self(NonZeroU32::MIN);
-
-    fn serial(self) -> Option<u64> {
-        (self.0 != NonZeroU32::MAX).then_some(u64::from(self.0.get()) - 1)
-    }
-}
-
-impl From<Option<Key>> for ShortKey {
-    fn from(key: Option<Key>) -> Self {
-        let number = key.and_then(|key| u32::try_from(key.serial() + 1).ok());
-        number.and_then(NonZeroU32::new).map_or(Self::NONE, Self)
-    }
-}
-
 impl<R, T> PromiseSet<R, T> {
     /// An empty set.
     pub fn new() -> Self {
@@ -124,8 +80,7 @@ impl<R, T> PromiseSet<R, T> {
             promise.announce_to(members.announcer(&self.ready), number)
         };
         let is_settled = key.is_none();
-        let key = key.into();
-        members.all.insert(Member { promise, key });
+        members.insert(promise, key.into());
         let is_next = is_settled && self.ready.is_quiet();
         if is_next {
             members.settled.push_back(number);
@@ -149,8 +104,7 @@ impl<R, T> PromiseSet<R, T> {
         });
         if is_told {
             // Nobody can have looked for it, for the set is this caller's alone.
-            let key = ShortKey::FIRST;
-            members.all.insert(Member { promise, key });
+            members.insert(promise, ShortKey::FIRST);
         } else {
             self.insert(promise);
         }
@@ -158,7 +112,7 @@ impl<R, T> PromiseSet<R, T> {
 
     /// How many promises have not been yielded.
     pub fn len(&self) -> usize {
-        self.members.lock().all.len()
+        self.members.lock().len()
     }
 
     /// Whether every promise has been yielded.
@@ -263,25 +217,19 @@ impl<R, T> PromiseSet<R, T> {
     /// The runs of all members; none, where they are too many to be asked each time.
     fn unsettled(&self) -> Vec<Option<Target>> {
         let members = self.members.lock();
-        if members.all.len() > MOST_ASKED {
+        if members.len() > MOST_ASKED {
             return Vec::new();
         }
         // LOCK: no names here, which only foreign code knows.
-        let all = members.all.iter();
-        all.map(|(_, member)| member.promise.target()).collect()
+        members.promises().map(Promise::target).collect()
     }
 
     /// Takes out a promise that cannot be waited for here; its `wait` says why.
     fn give_up_one(&self) -> Option<Promise<R, T>> {
         let mut members = self.members.lock();
-        let number = members.all.iter().next()?.0;
-        let Member { promise, key } = members.all.remove(number);
-        members.gave_up = true;
+        let given_up = members.give_up_one()?;
         drop(members);
-        if let Some(serial) = key.serial() {
-            promise.unsubscribe_member(serial);
-        }
-        Some(promise)
+        Some(given_up.unsubscribed())
     }
 
     /// The next promise, or `Some(None)` if the set is empty, or a place among those who wait.
@@ -298,7 +246,7 @@ impl<R, T> PromiseSet<R, T> {
             Some(waker)
         };
         let taken = members.take();
-        let is_empty = members.all.is_empty();
+        let is_empty = members.is_empty();
         let promise = match taken {
             Some(promise) => self.yielded(members, promise),
             None => {
@@ -317,7 +265,7 @@ impl<R, T> PromiseSet<R, T> {
         members: MutexGuard<'_, Members<R, T>>,
         promise: Promise<R, T>,
     ) -> Option<Promise<R, T>> {
-        let was_last = members.all.is_empty();
+        let was_last = members.is_empty();
         // LOCK: released before anybody is woken.
         drop(members);
         if was_last {
@@ -327,73 +275,8 @@ impl<R, T> PromiseSet<R, T> {
     }
 }
 
-impl<R, T> Members<R, T> {
-    fn new() -> Self {
-        Self {
-            all: Slab::new(),
-            settled: VecDeque::new(),
-            announcer: None,
-            announcer_left: 0,
-            gave_up: false,
-        }
-    }
-
-    /// The number of the next member.
-    #[inline]
-    fn next_number(&self) -> u32 {
-        u32::try_from(self.all.vacant_key()).expect("a set holds at most 2^32 promises")
-    }
-
-    /// What the next member tells when it settles.
-    #[inline]
-    fn announcer(&mut self, ready: &Arc<Ready>) -> &Arc<Announcer> {
-        if self.announcer_left == 0 {
-            self.announcer = None;
-            self.announcer_left = MEMBERS_OF_AN_ANNOUNCER;
-        }
-        self.announcer_left -= 1;
-        self.announcer.get_or_insert_with(|| Announcer::of(ready))
-    }
-
-    /// The next one that has settled.
-    #[inline]
-    fn take(&mut self) -> Option<Promise<R, T>> {
-        let member = loop {
-            let key = self.settled.pop_front()? as usize;
-            if self.gave_up && !self.has_settled(key) {
-                continue;
-            }
-            if let Some(member) = self.all.try_remove(key) {
-                break member;
-            }
-        };
-        if self.settled.is_empty() {
-            self.give_back_memory();
-        }
-        Some(member.promise)
-    }
-
-    fn has_settled(&self, key: usize) -> bool {
-        let member = self.all.get(key);
-        member.is_some_and(|member| member.promise.is_settled())
-    }
-
-    /// Memory goes with the last of many.
-    fn give_back_memory(&mut self) {
-        if self.settled.capacity() > KEEP {
-            self.settled = VecDeque::new();
-        }
-        if self.all.is_empty() && self.all.capacity() > KEEP {
-            self.all = Slab::new();
-        }
-    }
-}
-
-const MEMBERS_OF_AN_ANNOUNCER: u32 = 64;
 /// Where a set has more members than this, nobody looks for circles before a wait for them.
 const MOST_ASKED: usize = 1024;
-/// A set that is empty keeps memory for so many.
-const KEEP: usize = 1024;
 
 impl<R, T> PromiseSet<R, T>
 where
@@ -403,7 +286,7 @@ where
     /// Aborts every promise of the set, see [`Promise::abort`]; they are still to be selected.
     pub fn abort_all(&self) {
         let members = self.members.lock();
-        let open = members.all.iter().map(|(_, member)| &member.promise);
+        let open = members.promises();
         let open: Vec<_> = open.filter(|one| !one.is_settled()).cloned().collect();
         // LOCK: released before anything is aborted, for that runs callbacks.
         drop(members);
@@ -419,11 +302,9 @@ impl<R, T> Drop for PromiseSet<R, T> {
     fn drop(&mut self) {
         // LOCK: released before any promise is dropped, and the user's values with it.
         let members = std::mem::replace(&mut *self.members.lock(), Members::new());
-        for (_, Member { promise, key }) in members.all {
-            if let Some(serial) = key.serial() {
-                promise.unsubscribe_member(serial);
-            }
-        }
+        members
+            .into_iter()
+            .for_each(|member| drop(member.unsubscribed()));
     }
 }
 

@@ -85,6 +85,7 @@ const LAYERS: [&[&str]; 10] = [
     &[
         "abort_on_drop",
         "awaiting",
+        "members",
         "promise",
         "promise_future",
         "promise_set",
