@@ -3,6 +3,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use crate::memory::clear_up;
+
 /// What a contender gives: the sum of the outputs, and nanoseconds for each request where it measures by itself.
 pub struct Done {
     pub sum: u64,
@@ -23,11 +25,16 @@ pub struct Contender {
     pub fewer: u64,
 }
 
-/// A contender that is timed from outside.
+/// A contender that is timed from outside, until the allocator is as it was before.
 pub fn timed(name: &'static str, run: impl Fn(u64) -> u64 + 'static) -> Contender {
+    let run = move |n| {
+        let sum = run(n);
+        clear_up();
+        sum.into()
+    };
     Contender {
         name,
-        run: Box::new(move |n| run(n).into()),
+        run: Box::new(run),
         fewer: 1,
     }
 }

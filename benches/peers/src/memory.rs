@@ -55,7 +55,7 @@ fn measure_here(n: u64) {
 }
 
 /// glibc keeps small blocks that were freed until something larger is, and puts them together then. Any program does that
-/// sooner or later, so the time for it belongs to whoever freed them.
+/// sooner or later, so the time for it belongs to whoever freed them, and not to who comes next.
 pub fn clear_up() {
     drop(black_box(vec![1_u8; 100_000]));
 }
