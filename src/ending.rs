@@ -16,7 +16,7 @@ use crate::error::Failure;
 use crate::panic::discard;
 use crate::share::Share;
 use crate::state::Reading;
-use crate::subscribers::Told;
+use crate::subscribers::{Notified, Told};
 use crate::sync::{Arc, now};
 use crate::waits;
 
@@ -161,8 +161,16 @@ where
         if matches!(told, Told::Nobody) {
             return;
         }
-        let callbacks = told.wake();
-        if !callbacks.is_empty() {
+        let Notified {
+            callbacks,
+            has_woken,
+        } = told.wake();
+        let calls_back = !callbacks.is_empty();
+        if has_woken || calls_back {
+            // The next request may come of this.
+            self.queue.do_not_gather();
+        }
+        if calls_back {
             let panics = current::in_callback(self.id, || callbacks.call());
             self.counters.callbacks_panicked(panics);
         }

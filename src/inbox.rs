@@ -5,8 +5,9 @@
 //! swapped. The order stays that of arrival, and callers and workers meet once in a while.
 //!
 //! Where items come about as fast as they are done, they would still meet at almost each, and both be slower for it. So
-//! a worker whose jobs are short lets a few gather before it comes for more, for less than a microsecond; never where
-//! only one came since the last time, for then somebody may wait for its outcome before he puts in the next one.
+//! a worker whose jobs are short lets a few gather before it comes for more, for less than a microsecond. But not where
+//! somebody has waited for an outcome, and may put in the next item because of it, and not where only one came since
+//! the last time.
 //!
 //! The inbox's lock is the innermost: whoever holds the queue's may take it, and nothing is called under it.
 
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use crossbeam_utils::CachePadded;
 
 use crate::lane::{Lane, Placed};
-use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicI32, Ordering};
 use crate::sync::{Mutex, now, thread};
 
 /// What may come in.
@@ -40,10 +41,10 @@ impl Gate {
 #[derive(Debug)]
 pub(crate) struct Inbox<I> {
     incoming: CachePadded<Mutex<Incoming<I>>>,
-    /// For how many nanoseconds items are to gather. Written under the queue's lock.
-    lull: CachePadded<AtomicU32>,
+    /// For how many nanoseconds items are to gather. Below zero: so often, they are not to, whatever comes.
+    lull: CachePadded<AtomicI32>,
     /// At most so many; none, where nobody can put anything in while a worker looks on.
-    longest_lull: u32,
+    longest_lull: i32,
 }
 
 #[derive(Debug)]
@@ -55,16 +56,19 @@ struct Incoming<I> {
 }
 
 /// In nanoseconds; about what it takes to put in four items.
-const LONGEST_LULL: u32 = 800;
-const SHORTEST_LULL: u32 = 100;
+const LONGEST_LULL: i32 = 800;
+const SHORTEST_LULL: i32 = 100;
+/// Once somebody has waited, there is none for so many times.
+const PATIENCE: i32 = 64;
 /// So few at a time are too few,
 const FEW: usize = 16;
 /// and so many more than need be.
 const MANY: usize = 128;
 
 /// How long items are to gather from now on, where `found` had come since the last time.
-fn next_lull(lull: u32, longest: u32, found: usize) -> u32 {
+fn next_lull(lull: i32, longest: i32, found: usize) -> i32 {
     match found {
+        _ if lull < 0 => lull + 1,
         0 | 1 => 0,
         ..FEW => (2 * lull).max(SHORTEST_LULL).min(longest),
         FEW..MANY => lull,
@@ -82,7 +86,7 @@ impl<I: Placed> Inbox<I> {
         let has_others = thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
         Self {
             incoming: CachePadded::new(Mutex::new(incoming)),
-            lull: CachePadded::new(AtomicU32::new(0)),
+            lull: CachePadded::new(AtomicI32::new(0)),
             longest_lull: if has_others { LONGEST_LULL } else { 0 },
         }
     }
@@ -108,7 +112,7 @@ impl<I: Placed> Inbox<I> {
     #[inline]
     pub(crate) fn swap(&self, lane: &mut Lane<I>) {
         std::mem::swap(&mut self.incoming.lock().lane, lane);
-        // ORDERING: relaxed, here and below: it is no more than a hint, and written under the queue's lock.
+        // ORDERING: relaxed, here and below: it is no more than a hint, and of two that write it at a time either may win.
         let lull = self.lull.load(Ordering::Relaxed);
         let next = next_lull(lull, self.longest_lull, lane.len());
         if next != lull {
@@ -119,9 +123,17 @@ impl<I: Placed> Inbox<I> {
     /// Lets items gather, where they come about as fast as they are done.
     #[inline]
     pub(crate) fn let_gather(&self) {
-        let lull = self.lull.load(Ordering::Relaxed);
-        if lull > 0 {
-            pass(Duration::from_nanos(lull.into()));
+        if let Ok(lull @ 1..) = u64::try_from(self.lull.load(Ordering::Relaxed)) {
+            pass(Duration::from_nanos(lull));
+        }
+    }
+
+    /// Somebody waited for an outcome.
+    #[inline]
+    pub(crate) fn do_not_gather(&self) {
+        // Not each time, for others look at it all the time.
+        if self.longest_lull > 0 && self.lull.load(Ordering::Relaxed) > -PATIENCE / 2 {
+            self.lull.store(-PATIENCE, Ordering::Relaxed);
         }
     }
 
@@ -186,6 +198,10 @@ mod tests {
             let next = |lull, found: &usize| next_lull(lull, LONGEST_LULL, *found);
             found.iter().fold(0, next)
         };
+        assert_eq!(
+            (0..PATIENCE).fold(-PATIENCE, |lull, _| next_lull(lull, LONGEST_LULL, 2)),
+            0
+        );
         assert_eq!(after(&[1, 1, 1]), 0);
         assert_eq!(after(&[2]), SHORTEST_LULL);
         assert_eq!(after(&[2; 20]), LONGEST_LULL);

@@ -153,6 +153,12 @@ impl<I: Assigned> Queue<I> {
         }
     }
 
+    /// Somebody waited for what a worker has done, and may have the next item to put in.
+    #[inline]
+    pub(crate) fn do_not_gather(&self) {
+        self.inbox.do_not_gather();
+    }
+
     /// The next item for this worker, or a place among the sleepers.
     pub(crate) fn pop_or_sleep(
         &self,

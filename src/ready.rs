@@ -35,24 +35,26 @@ impl Announcer {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// The members under `keys` have settled.
+    /// The members under `keys` have settled. True: somebody waited for that.
     #[inline]
-    pub(crate) fn announce(&self, keys: impl IntoIterator<Item = u32>) {
-        self.0.announce(keys);
+    pub(crate) fn announce(&self, keys: impl IntoIterator<Item = u32>) -> bool {
+        self.0.announce(keys)
     }
 }
 
 impl Ready {
-    /// The members under `keys` have settled.
+    /// The members under `keys` have settled. True: somebody waited for that.
     #[inline]
-    pub(crate) fn announce(&self, keys: impl IntoIterator<Item = u32>) {
+    pub(crate) fn announce(&self, keys: impl IntoIterator<Item = u32>) -> bool {
         let mut announced = self.announced.lock();
         announced.keys.extend(keys);
         let woken = announced.waiting.take();
         self.is_busy.store(true, Ordering::Relaxed);
         // LOCK: released before anybody is woken.
         drop(announced);
+        let has_woken = !woken.is_empty();
         wake_all(woken);
+        has_woken
     }
 
     /// Whether nothing is to be taken and nobody waits.

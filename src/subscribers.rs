@@ -325,38 +325,64 @@ type Callback = Box<dyn FnOnce() + Send>;
 impl Told {
     /// Wakes those who wait, and gives back the callbacks, in the order in which they were registered.
     #[inline]
-    pub(crate) fn wake(self) -> Callbacks {
-        let mut callbacks = Callbacks::None;
+    pub(crate) fn wake(self) -> Notified {
+        let mut notified = Notified {
+            callbacks: Callbacks::None,
+            has_woken: false,
+        };
         match self {
             Self::Nobody => {}
-            Self::One(Subscriber::Waker { waker, .. }) => wake(waker),
-            Self::One(Subscriber::Member { key, announcer, .. }) => announcer.announce([key]),
-            Self::One(Subscriber::Callback { callback, .. }) => callbacks.add(callback),
-            Self::All(all) => wake_all(all, &mut callbacks),
+            Self::One(one) => notified.tell(one),
+            Self::All(all) => notified.tell_all(all),
         }
-        callbacks
+        notified
     }
 }
 
-fn wake_all(all: Vec<Subscriber>, callbacks: &mut Callbacks) {
-    // Of many, most are members of one set, which is told of all of them at once.
-    let mut members: Option<(Arc<Announcer>, Vec<u32>)> = None;
-    for one in all {
-        match one {
-            Subscriber::Waker { waker, .. } => wake(waker),
-            Subscriber::Callback { callback, .. } => callbacks.add(callback),
-            Subscriber::Member { key, announcer, .. } => match &mut members {
-                Some((last, keys)) if last.is_of_the_set_of(&announcer) => keys.push(key),
-                _ => {
-                    if let Some((last, keys)) = members.replace((announcer, vec![key])) {
-                        last.announce(keys);
-                    }
-                }
-            },
+/// What is left to do once subscribers have been told.
+#[must_use = "a callback is owed its call"]
+pub(crate) struct Notified {
+    pub(crate) callbacks: Callbacks,
+    /// Whether somebody waited for this.
+    pub(crate) has_woken: bool,
+}
+
+impl Notified {
+    #[inline]
+    fn tell(&mut self, subscriber: Subscriber) {
+        match subscriber {
+            Subscriber::Waker { waker, .. } => self.wake(waker),
+            Subscriber::Member { key, announcer, .. } => {
+                self.has_woken |= announcer.announce([key])
+            }
+            Subscriber::Callback { callback, .. } => self.callbacks.add(callback),
         }
     }
-    if let Some((last, keys)) = members {
-        last.announce(keys);
+
+    fn tell_all(&mut self, all: Vec<Subscriber>) {
+        // Of many, most are members of one set, which is told of all of them at once.
+        let mut members: Option<(Arc<Announcer>, Vec<u32>)> = None;
+        for one in all {
+            match one {
+                Subscriber::Member { key, announcer, .. } => match &mut members {
+                    Some((last, keys)) if last.is_of_the_set_of(&announcer) => keys.push(key),
+                    _ => {
+                        if let Some((last, keys)) = members.replace((announcer, vec![key])) {
+                            self.has_woken |= last.announce(keys);
+                        }
+                    }
+                },
+                other => self.tell(other),
+            }
+        }
+        if let Some((last, keys)) = members {
+            self.has_woken |= last.announce(keys);
+        }
+    }
+
+    fn wake(&mut self, waker: Waker) {
+        wake(waker);
+        self.has_woken = true;
     }
 }
 
@@ -424,7 +450,7 @@ mod tests {
                         .is_ok()
                 );
             }
-            assert_eq!(subscribers.close().wake().call(), 0);
+            assert_eq!(subscribers.close().wake().callbacks.call(), 0);
             assert_eq!(*log.lock(), (0..n).collect::<Vec<_>>());
             assert!(subscribers.subscribe(callback(&log, 0, 0)).is_err());
         }
@@ -442,7 +468,7 @@ mod tests {
                         .is_ok()
                 );
             }
-            assert_eq!(subscribers.leave(Ticket(1)).wake().call(), 0);
+            assert_eq!(subscribers.leave(Ticket(1)).wake().callbacks.call(), 0);
             assert_eq!(
                 *log.lock(),
                 (0..n).filter(|mark| mark % 3 == 1).collect::<Vec<_>>()
@@ -466,7 +492,7 @@ mod tests {
                 assert!(subscribers.remove(*key).is_some());
                 assert!(subscribers.remove(*key).is_none());
             }
-            assert_eq!(subscribers.close().wake().call(), 0);
+            assert_eq!(subscribers.close().wake().callbacks.call(), 0);
             assert!(log.lock().is_empty());
         }
     }

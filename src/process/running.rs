@@ -53,7 +53,7 @@ impl Running {
         let _ = self.state.leave();
         let told = subscribers.take_of(Ticket::PROCESSOR);
         drop(subscribers);
-        let callbacks = told.wake();
+        let callbacks = told.wake().callbacks;
         debug_assert!(callbacks.is_empty(), "processors leave wakers only");
     }
 
