@@ -70,8 +70,8 @@ const LONGEST_LOOKOUT: u64 = 50_000;
 /// It is never forgotten altogether, for the load may change.
 const SHORTEST_LOOKOUT: u64 = 1_000;
 
-/// Whether another thread can do something while this one looks out.
-fn is_worthwhile() -> bool {
+/// Whether another thread can do something while this one looks on.
+pub(crate) fn others_can_run() -> bool {
     /// How many processors there are; 0: nobody has looked.
     static PROCESSORS: AtomicUsize = AtomicUsize::new(0);
     // ORDERING: relaxed; whoever looks finds the same.
@@ -86,7 +86,7 @@ fn is_worthwhile() -> bool {
 /// Looks out for being woken, for a short while. It is asked before each park: a wake-up may have come before, and its
 /// token been spent by something that waits inside what is polled.
 fn look_out(unpark: &Unpark) -> bool {
-    if !is_worthwhile() {
+    if !others_can_run() {
         return unpark.was_woken.load(Ordering::Acquire);
     }
     let longest = LOOKOUT.try_with(Cell::get).unwrap_or(0);

@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
+use crate::blocking::others_can_run;
 use crate::lane::{Lane, Placed};
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicI32, Ordering};
-use crate::sync::{Mutex, now, thread};
 
 /// What may come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +42,9 @@ impl Gate {
 #[derive(Debug)]
 pub(crate) struct Inbox<I> {
     incoming: CachePadded<Mutex<Incoming<I>>>,
-    /// For how many nanoseconds items are to gather. Below zero: so often, they are not to, whatever comes.
-    lull: CachePadded<AtomicI32>,
-    /// At most so many; none, where nobody can put anything in while a worker looks on.
-    longest_lull: i32,
+    /// For how many nanoseconds items are to gather. Below zero: so often, they are not to, whatever comes. `None`: nobody
+    /// can put anything in while a worker looks on.
+    lull: Option<CachePadded<AtomicI32>>,
 }
 
 #[derive(Debug)]
@@ -66,11 +66,11 @@ const FEW: usize = 16;
 const MANY: usize = 128;
 
 /// How long items are to gather from now on, where `found` had come since the last time.
-fn next_lull(lull: i32, longest: i32, found: usize) -> i32 {
+fn next_lull(lull: i32, found: usize) -> i32 {
     match found {
         _ if lull < 0 => lull + 1,
         0 | 1 => 0,
-        ..FEW => (2 * lull).max(SHORTEST_LULL).min(longest),
+        ..FEW => (2 * lull).clamp(SHORTEST_LULL, LONGEST_LULL),
         FEW..MANY => lull,
         MANY.. => lull / 2,
     }
@@ -83,11 +83,9 @@ impl<I: Placed> Inbox<I> {
             gate: Gate::Open,
             calls: false,
         };
-        let has_others = thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
         Self {
             incoming: CachePadded::new(Mutex::new(incoming)),
-            lull: CachePadded::new(AtomicI32::new(0)),
-            longest_lull: if has_others { LONGEST_LULL } else { 0 },
+            lull: others_can_run().then(CachePadded::default),
         }
     }
 
@@ -113,27 +111,31 @@ impl<I: Placed> Inbox<I> {
     pub(crate) fn swap(&self, lane: &mut Lane<I>) {
         std::mem::swap(&mut self.incoming.lock().lane, lane);
         // ORDERING: relaxed, here and below: it is no more than a hint, and of two that write it at a time either may win.
-        let lull = self.lull.load(Ordering::Relaxed);
-        let next = next_lull(lull, self.longest_lull, lane.len());
-        if next != lull {
-            self.lull.store(next, Ordering::Relaxed);
+        if let Some(lull) = &self.lull {
+            let before = lull.load(Ordering::Relaxed);
+            let next = next_lull(before, lane.len());
+            if next != before {
+                lull.store(next, Ordering::Relaxed);
+            }
         }
     }
 
-    /// Lets items gather, where they come about as fast as they are done.
+    /// For how long items are to gather.
     #[inline]
-    pub(crate) fn let_gather(&self) {
-        if let Ok(lull @ 1..) = u64::try_from(self.lull.load(Ordering::Relaxed)) {
-            pass(Duration::from_nanos(lull));
-        }
+    pub(crate) fn lull(&self) -> Option<Duration> {
+        let lull = self.lull.as_ref()?.load(Ordering::Relaxed);
+        let nanos = u64::try_from(lull).ok().filter(|lull| *lull > 0);
+        nanos.map(Duration::from_nanos)
     }
 
     /// Somebody waited for an outcome.
     #[inline]
     pub(crate) fn do_not_gather(&self) {
-        // Not each time, for others look at it all the time.
-        if self.longest_lull > 0 && self.lull.load(Ordering::Relaxed) > -PATIENCE / 2 {
-            self.lull.store(-PATIENCE, Ordering::Relaxed);
+        // Not written each time, for others look at it all the time.
+        if let Some(lull) = &self.lull
+            && lull.load(Ordering::Relaxed) > -PATIENCE / 2
+        {
+            lull.store(-PATIENCE, Ordering::Relaxed);
         }
     }
 
@@ -178,16 +180,6 @@ impl<I: Placed> Inbox<I> {
     }
 }
 
-/// Lets time pass without sleeping, which would take far longer.
-fn pass(time: Duration) {
-    let begin = now();
-    while now().saturating_duration_since(begin) < time {
-        for _ in 0..4 {
-            std::hint::spin_loop();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,11 +187,11 @@ mod tests {
     #[test]
     fn items_gather_only_where_a_few_come_at_a_time() {
         let after = |found: &[usize]| {
-            let next = |lull, found: &usize| next_lull(lull, LONGEST_LULL, *found);
+            let next = |lull, found: &usize| next_lull(lull, *found);
             found.iter().fold(0, next)
         };
         assert_eq!(
-            (0..PATIENCE).fold(-PATIENCE, |lull, _| next_lull(lull, LONGEST_LULL, 2)),
+            (0..PATIENCE).fold(-PATIENCE, |lull, _| next_lull(lull, 2)),
             0
         );
         assert_eq!(after(&[1, 1, 1]), 0);
@@ -208,6 +200,5 @@ mod tests {
         assert_eq!(after(&[2, 2, FEW]), 2 * SHORTEST_LULL);
         assert_eq!(after(&[2, 2, MANY]), SHORTEST_LULL);
         assert_eq!(after(&[2, 2, 2, 1]), 0);
-        assert_eq!(next_lull(0, 0, 2), 0, "with one processor");
     }
 }

@@ -10,7 +10,7 @@
 //! one, and a worker sleeps only when it finds none, neither in a lane nor in another worker's hand.
 
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
@@ -22,7 +22,7 @@ use crate::queue_state::{Popped, QueueState, QueueStatus};
 use crate::record::WorkerRecord;
 use crate::status::WorkerId;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, now};
 use crate::wakers::wake_all;
 
 /// The queue of one service.
@@ -148,8 +148,10 @@ impl<I: Assigned> Queue<I> {
     #[inline]
     pub(crate) fn let_gather(&self) {
         // ORDERING: relaxed; at worst it waits, or does not, in vain.
-        if !self.has_more.load(Ordering::Relaxed) {
-            self.inbox.let_gather();
+        if let Some(lull) = self.inbox.lull()
+            && !self.has_more.load(Ordering::Relaxed)
+        {
+            look_on(lull);
         }
     }
 
@@ -482,5 +484,15 @@ impl<I: Assigned> Queue<I> {
     /// The workers that are served, in the order in which they came.
     pub(crate) fn seats(&self) -> Vec<Arc<WorkerRecord>> {
         self.state.lock().lanes.workers().cloned().collect()
+    }
+}
+
+/// Lets time pass without sleeping, which would take far longer.
+fn look_on(time: Duration) {
+    let begin = now();
+    while now().saturating_duration_since(begin) < time {
+        for _ in 0..4 {
+            std::hint::spin_loop();
+        }
     }
 }
