@@ -102,6 +102,8 @@ impl<E> Default for Shard<E> {
 impl<E> Shard<E> {
     /// Takes out those of `entries` that are here, and gives them to `removed`.
     fn take_out(&mut self, entries: &mut Vec<(KeyHash, RequestId)>, removed: &mut Vec<Weak<E>>) {
+        // All are looked for before the first is taken out, and nothing is done in between: so the processor waits for
+        // many places in memory at once.
         let is_here = |(hash, id): &&(KeyHash, RequestId)| {
             let found = self.table.find(hash.spread(), |slot| slot.id == *id);
             found.is_some()
