@@ -49,6 +49,7 @@ macro_rules! steps {
 }
 
 steps!(AtomicBool, bool: swap);
+steps!(AtomicI32, i32:);
 steps!(AtomicU8, u8: fetch_or fetch_and);
 steps!(AtomicU32, u32: fetch_add fetch_sub);
 steps!(AtomicU64, u64: fetch_add);
