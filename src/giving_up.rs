@@ -1,8 +1,9 @@
 //! How runs end that no worker ends: a shutdown discards or abandons them, or their worker is given up.
 
 use std::hash::Hash;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::blocking::deadline_after;
 use crate::counters::Tally;
 use crate::dispatcher::{Dispatcher, Entry};
 use crate::error::Failure;
@@ -14,6 +15,9 @@ use crate::record::WorkerRecord;
 use crate::state::Phase;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
+
+/// Who ends a run writes its outcome at once; for so long at most it is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl<R, T> Dispatcher<R, T>
 where
@@ -54,6 +58,7 @@ where
             worker.rouse();
             worker.tell_keeper(Loss::Abandoned);
         });
+        let mut others = Vec::new();
         for entry in self.in_flight.collect(|_| true) {
             if entry.run.state_word().withdraw() {
                 self.end_queued(&entry, Failure::Stopped);
@@ -69,7 +74,15 @@ where
                     tally,
                     None,
                 );
+            } else {
+                others.push(entry);
             }
+        }
+        // What others end at this moment is settled a few lines further on: their workers may have been told before this.
+        let deadline = deadline_after(PATIENCE);
+        for entry in others {
+            entry.run.wait_until_settled(deadline);
+            discard(entry);
         }
     }
 

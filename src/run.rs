@@ -14,6 +14,9 @@
 //! written before, is there to be read. A caller who leaves a run that goes on is marked in the same list, under
 //! the same mutex, so the same holds for him.
 
+use std::time::Instant;
+
+use crate::blocking::block_until;
 use crate::error::Failure;
 use crate::in_flight::KeyHash;
 use crate::lane::Placed;
@@ -206,6 +209,18 @@ impl<R, T> Run<R, T> {
                     false
                 }
             },
+        }
+    }
+
+    /// Waits until it has settled, for whoever knows that it is about to.
+    pub(crate) fn wait_until_settled(&self, deadline: Option<Instant>) {
+        let mut key = None;
+        block_until(deadline, |waker| {
+            let waits = self.subscribe_waker(Ticket::PINNED, &mut key, waker.clone());
+            (!waits).then_some(())
+        });
+        if let Some(key) = key {
+            self.unsubscribe(key);
         }
     }
 

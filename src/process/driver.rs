@@ -88,7 +88,7 @@ where
             self.child.link.sleeper.look();
             let mut cx = Context::from_waker(&self.waker);
             if self.jobs.poll_given_up(&mut cx).is_ready() {
-                return Err(End::For(Loss::Killed));
+                return Err(End::For(self.jobs.desk.loss()));
             }
             self.send();
             self.flush();
