@@ -80,9 +80,9 @@ enum Found<R, T> {
     /// It does, or another one does, and this is not needed.
     Joined(Ticketed<R, T>, Option<Arc<Entry<R, T>>>),
     /// It has ended: a new run may take its place.
-    Replace(Arc<Entry<R, T>>),
-    /// It stays; a new run has to wait beside it.
-    Keep(Arc<Entry<R, T>>),
+    Ended(Arc<Entry<R, T>>),
+    /// It goes on; a new run has to wait beside it.
+    Running(Arc<Entry<R, T>>),
 }
 
 /// Takes a ticket for a run. Otherwise: whether the run is over.
@@ -214,20 +214,16 @@ where
         let found = shard.find(&mut unequal, |entry| {
             terms.is_shared && entry.run.reading().is_listed() && *entry.run.request() == request
         });
-        let found = match found.map(|found| self.join(found)) {
-            Some(Found::Joined(ticketed, unused)) => {
-                shard.joined();
-                drop(shard);
-                drop(unused);
-                self.joined(&ticketed.0, caller.take());
-                // A panic in its `Drop` would lose the ticket.
-                discard(request);
-                return Ok(Ok(ticketed));
-            }
-            Some(Found::Replace(ended)) => Some((ended, true)),
-            Some(Found::Keep(running)) => Some((running, false)),
-            None => None,
-        };
+        let found = found.map(|found| self.join(found));
+        if let Some(Found::Joined(ticketed, unused)) = found {
+            shard.joined();
+            drop(shard);
+            drop(unused);
+            self.joined(&ticketed.0, caller.take());
+            // A panic in its `Drop` would lose the ticket.
+            discard(request);
+            return Ok(Ok(ticketed));
+        }
         let Some(caller) = caller.take_if(|_| place.try_take()) else {
             drop(shard);
             return Err(request);
@@ -235,12 +231,13 @@ where
         let entry = self.entry(request, hash, terms, caller);
         match &found {
             None => shard.insert(&entry),
-            Some((ended, true)) => shard.replace(ended, &entry),
-            Some((running, false)) => self.parked.park(running, Arc::clone(&entry)),
+            Some(Found::Ended(ended)) => shard.replace(ended, &entry),
+            Some(Found::Running(running)) => self.parked.park(running, Arc::clone(&entry)),
+            Some(Found::Joined(..)) => unreachable!("who has joined a run needs no other"),
         }
         drop(shard);
         place.keep();
-        if let Some((_, false)) = found {
+        if let Some(Found::Running(_)) = found {
             self.observer.queued();
             return Ok(Ok((entry, Ticket::FIRST)));
         }
@@ -262,7 +259,7 @@ where
     fn join(&self, found: Arc<Entry<R, T>>) -> Found<R, T> {
         // One that has ended may stand in the table for a while.
         if self.share == Share::InFlight && found.run.is_settled() {
-            return Found::Replace(found);
+            return Found::Ended(found);
         }
         let is_over = match join(&found) {
             Ok(ticket) => return Found::Joined((found, ticket), None),
@@ -274,8 +271,8 @@ where
         });
         match joined.flatten() {
             Some(joined) => Found::Joined(joined, Some(found)),
-            None if is_over => Found::Replace(found),
-            None => Found::Keep(found),
+            None if is_over => Found::Ended(found),
+            None => Found::Running(found),
         }
     }
 

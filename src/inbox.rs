@@ -201,4 +201,34 @@ mod tests {
         assert_eq!(after(&[2, 2, MANY]), SHORTEST_LULL);
         assert_eq!(after(&[2, 2, 2, 1]), 0);
     }
+
+    struct Item;
+
+    impl Placed for Item {
+        fn place(&self, _: u32) {}
+        fn position(&self) -> u32 {
+            0
+        }
+        fn is_same(&self, _: &Self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn nothing_gathers_for_a_while_once_somebody_has_waited() {
+        let inbox = Inbox {
+            // As where there is more than one processor.
+            lull: Some(CachePadded::default()),
+            ..Inbox::new()
+        };
+        let swap_few = || {
+            (0..2).for_each(|_| inbox.push_accepted(Item, None));
+            inbox.swap(&mut Lane::new());
+            inbox.lull()
+        };
+        assert!(swap_few().is_some());
+        inbox.do_not_gather();
+        assert!((0..PATIENCE).all(|_| swap_few().is_none()));
+        assert!(swap_few().is_some());
+    }
 }
